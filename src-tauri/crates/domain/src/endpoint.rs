@@ -1,0 +1,372 @@
+//! A deployed model behind a URL, and everything a person said about watching it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::{EndpointId, GoldenSetId, TimestampMs};
+
+/// Why a setting is not valid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {problem}")]
+pub struct InvalidSetting {
+    /// Which setting, by its name in the configuration file.
+    pub field: &'static str,
+    /// What is wrong and what is accepted.
+    pub problem: String,
+}
+
+/// A deployed model behind a URL.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The store's number of it; 0 before it is stored.
+    pub id: EndpointId,
+    /// A unique name of 1 to 80 characters.
+    pub name: String,
+    /// Where it runs.
+    pub environment: Environment,
+    /// How to reach its model.
+    pub target: Target,
+    /// How often and how strictly it is probed.
+    pub probe: ProbeConfig,
+    /// Golden-set evaluation, if any.
+    pub evaluation: Option<EvaluationConfig>,
+    /// The control plane that owns it, if any.
+    pub control_plane: Option<ControlPlaneConfig>,
+    /// Not probed while true.
+    pub paused: bool,
+    /// When it was connected.
+    pub created: TimestampMs,
+}
+
+/// Where an endpoint runs. `production` is guarded more strictly.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Environment(pub String);
+
+impl Environment {
+    /// Whether changes ask for the typed name.
+    pub fn is_production(&self) -> bool {
+        matches!(self.0.to_ascii_lowercase().as_str(), "production" | "prod")
+    }
+}
+
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How a model server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Open Inference Protocol V2 over REST (MLServer, Triton, KServe).
+    #[serde(rename = "v2")]
+    OpenInference,
+    /// MLflow scoring server, `/invocations`.
+    Mlflow,
+    /// Plain JSON over HTTP with a given request template.
+    Json,
+}
+
+impl Protocol {
+    /// The word used in configuration, CLI and API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenInference => "v2",
+            Self::Mlflow => "mlflow",
+            Self::Json => "json",
+        }
+    }
+
+    /// The protocol with this word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::OpenInference, Self::Mlflow, Self::Json].into_iter().find(|p| p.as_str() == text)
+    }
+}
+
+/// How to reach a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// The server's base URL, without credentials in it.
+    pub url: Url,
+    /// How it is spoken to.
+    pub protocol: Protocol,
+    /// The model's name, where a server holds several.
+    pub model: Option<String>,
+    /// A fixed version to call; `None`: whatever the server serves by default.
+    #[serde(default)]
+    pub model_version: Option<String>,
+    /// For [`Protocol::Json`]: the request and where the prediction stands.
+    #[serde(default)]
+    pub json: Option<JsonTemplate>,
+    /// Credential, by reference.
+    #[serde(default)]
+    pub auth: Auth,
+    /// TLS settings.
+    #[serde(default)]
+    pub tls: Tls,
+    /// What a healthy answer must satisfy.
+    #[serde(default)]
+    pub checks: ResponseChecks,
+    /// Rows that each probe sends; `None`: only the protocol's health and metadata routes are asked.
+    #[serde(default)]
+    pub probe_input: Option<crate::Table>,
+}
+
+/// Request and answer of a plain JSON endpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JsonTemplate {
+    /// Path below the base URL, `""` for the URL itself.
+    #[serde(default)]
+    pub path: String,
+    /// The body: any JSON in which the string `"{{rows}}"` is replaced by an array of rows (arrays of cells),
+    /// `"{{records}}"` by an array of objects.
+    pub body: serde_json::Value,
+    /// RFC 6901 pointer to the array of predictions in the answer.
+    pub prediction: String,
+    /// RFC 6901 pointer to the model version in the answer, if there is one.
+    #[serde(default)]
+    pub version: Option<String>,
+}
+
+/// A credential by reference. The value stands in the OS keyring under `secret`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Auth {
+    /// None.
+    #[default]
+    None,
+    /// `Authorization: Bearer …`
+    Bearer {
+        /// The keyring's name of the token.
+        secret: String,
+    },
+    /// `Authorization: Basic …`
+    Basic {
+        /// The user.
+        username: String,
+        /// The keyring's name of the password.
+        secret: String,
+    },
+    /// A header of its own, such as `x-api-key`.
+    Header {
+        /// The header.
+        name: String,
+        /// The keyring's name of its value.
+        secret: String,
+    },
+}
+
+impl Auth {
+    /// The keyring's name of the secret, if one is used.
+    pub fn secret(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::Bearer { secret } | Self::Basic { secret, .. } | Self::Header { secret, .. } => Some(secret),
+        }
+    }
+}
+
+/// TLS settings. Verification cannot be switched off; a private authority is added with `ca_file`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tls {
+    /// PEM file with further certificate authorities.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// PEM file with the client certificate chain (mutual TLS).
+    #[serde(default)]
+    pub client_certificate_file: Option<PathBuf>,
+    /// The keyring's name of the client certificate's PEM private key.
+    #[serde(default)]
+    pub client_key_secret: Option<String>,
+}
+
+/// What a healthy answer must satisfy, beyond the protocol's own form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResponseChecks {
+    /// Reject NaN and infinities.
+    pub finite: bool,
+    /// Probabilities per row lie in [0, 1] and sum to 1 within 1e-3, where a row has several numbers.
+    pub probability_sum: bool,
+    /// The expected numbers per row.
+    pub outputs_per_row: Option<u32>,
+}
+
+impl Default for ResponseChecks {
+    fn default() -> Self {
+        Self { finite: true, probability_sum: false, outputs_per_row: None }
+    }
+}
+
+/// How often and how strictly an endpoint is probed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProbeConfig {
+    /// Milliseconds between probes, 1,000 to 86,400,000.
+    pub interval_ms: u32,
+    /// Limit for name resolution, TCP and TLS together, in milliseconds.
+    pub connect_timeout_ms: u32,
+    /// Limit from the request's end to the answer's first byte, in milliseconds.
+    pub first_byte_timeout_ms: u32,
+    /// Limit for everything, in milliseconds.
+    pub total_timeout_ms: u32,
+    /// Every k-th probe opens a new connection, so that its phases are sampled; 1: always.
+    pub fresh_connection_every: u32,
+    /// Largest decompressed body, in bytes.
+    pub max_response_bytes: u32,
+    /// Failures in a row before `down` is believed.
+    pub confirm_after: u32,
+    /// Successes in a row before `healthy` is believed again.
+    pub recover_after: u32,
+    /// Slower than this is `degraded`, in milliseconds.
+    pub degraded_above_ms: Option<u32>,
+}
+
+impl Default for ProbeConfig {
+    fn default() -> Self {
+        Self {
+            interval_ms: 15_000,
+            connect_timeout_ms: 5_000,
+            first_byte_timeout_ms: 10_000,
+            total_timeout_ms: 30_000,
+            fresh_connection_every: 10,
+            max_response_bytes: 8 * 1024 * 1024,
+            confirm_after: 2,
+            recover_after: 2,
+            degraded_above_ms: None,
+        }
+    }
+}
+
+/// Golden-set evaluation of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvaluationConfig {
+    /// The golden set.
+    pub golden_set: GoldenSetId,
+    /// Milliseconds between evaluations, at least 5,000.
+    pub interval_ms: u32,
+}
+
+/// The system that decides which version is live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ControlPlaneConfig {
+    /// The demo fleet's registry.
+    Demo {
+        /// Its base URL.
+        url: Url,
+        /// The model's name there.
+        model: String,
+    },
+    /// An MLflow model registry; an alias decides.
+    Mlflow {
+        /// The tracking server's base URL.
+        url: Url,
+        /// The registered model.
+        model: String,
+        /// The alias that production follows, such as `champion`.
+        alias: String,
+        /// Credential of the registry.
+        #[serde(default)]
+        auth: Auth,
+        /// How the scoring server is made to follow a moved alias.
+        #[serde(default)]
+        reload: Option<Reload>,
+    },
+}
+
+/// How a server is made to load what the registry now points at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Reload {
+    /// An HTTP call.
+    Http {
+        /// Method.
+        method: String,
+        /// URL.
+        url: Url,
+        /// Credential.
+        #[serde(default)]
+        auth: Auth,
+    },
+    /// A local command, run without a shell.
+    Command {
+        /// The program's path.
+        program: PathBuf,
+        /// Its arguments.
+        #[serde(default)]
+        args: Vec<String>,
+        /// Limit in milliseconds.
+        timeout_ms: u32,
+    },
+}
+
+impl Endpoint {
+    /// Checks every setting's range. The first problem found is returned, named as in the configuration file.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        let invalid = |field, problem: String| Err(InvalidSetting { field, problem });
+        let length = self.name.chars().count();
+        if self.name.trim() != self.name || !(1..=80).contains(&length) || self.name.chars().any(char::is_control) {
+            return invalid(
+                "name",
+                "must have 1 to 80 characters, without surrounding blanks or control characters".into(),
+            );
+        }
+        if !matches!(self.target.url.scheme(), "http" | "https") || self.target.url.host_str().is_none() {
+            return invalid(
+                "url",
+                format!(
+                    "must begin with http:// or https:// and name a host; got scheme `{}`",
+                    self.target.url.scheme()
+                ),
+            );
+        }
+        if !self.target.url.username().is_empty() || self.target.url.password().is_some() {
+            return invalid(
+                "url",
+                "must not contain a user or password; store the secret in the keyring instead".into(),
+            );
+        }
+        if self.target.protocol == Protocol::Json && self.target.json.is_none() {
+            return invalid(
+                "json",
+                "is needed for the protocol `json`: a request body and a pointer to the prediction".into(),
+            );
+        }
+        let probe = &self.probe;
+        if !(1_000..=86_400_000).contains(&probe.interval_ms) {
+            return invalid(
+                "interval_ms",
+                format!("must lie between 1000 (1 s) and 86400000 (1 day); got {}", probe.interval_ms),
+            );
+        }
+        for (field, value) in [
+            ("connect_timeout_ms", probe.connect_timeout_ms),
+            ("first_byte_timeout_ms", probe.first_byte_timeout_ms),
+            ("total_timeout_ms", probe.total_timeout_ms),
+        ] {
+            if !(10..=600_000).contains(&value) {
+                return invalid(field, format!("must lie between 10 and 600000; got {value}"));
+            }
+        }
+        for (field, value) in [
+            ("fresh_connection_every", probe.fresh_connection_every),
+            ("confirm_after", probe.confirm_after),
+            ("recover_after", probe.recover_after),
+        ] {
+            if !(1..=1_000).contains(&value) {
+                return invalid(field, format!("must lie between 1 and 1000; got {value}"));
+            }
+        }
+        if let Some(evaluation) = &self.evaluation
+            && evaluation.interval_ms < 5_000
+        {
+            return invalid("evaluation.interval_ms", format!("must be at least 5000; got {}", evaluation.interval_ms));
+        }
+        Ok(())
+    }
+}

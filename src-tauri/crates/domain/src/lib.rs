@@ -1,0 +1,28 @@
+//! The words Pilothouse is written in: endpoints, versions, probes, health, golden sets, evaluations, rollbacks.
+//!
+//! What it is: plain data with the rules that make a value valid. What it hides: nothing. What must stay true: no I/O,
+//! no clock, no randomness here; these types are stored, but never sent to the window (`api` has counterparts).
+
+pub mod audit;
+pub mod clock;
+pub mod data;
+pub mod endpoint;
+pub mod evaluation;
+pub mod event;
+pub mod health;
+pub mod id;
+pub mod probe;
+pub mod rollback;
+pub mod version;
+
+pub use audit::AuditEntry;
+pub use clock::{Clock, TimestampMs};
+pub use data::{Cell, Column, ColumnKind, GoldenSet, Label, Table, Task};
+pub use endpoint::{Auth, ControlPlaneConfig, Endpoint, Environment, EvaluationConfig, ProbeConfig, Protocol, Target};
+pub use evaluation::{Evaluation, Metric};
+pub use event::{Event, EventKind};
+pub use health::{Health, HealthState};
+pub use id::{EndpointId, EvaluationId, GoldenSetId, PlanId, RunId, VersionId};
+pub use probe::{Outcome, Phases, Probe, TargetFailure, UnknownReason};
+pub use rollback::{Check, CheckStatus, PlannedCall, RollbackPlan, RollbackRun, RunState, Verdict};
+pub use version::{LiveVersion, ModelVersion};

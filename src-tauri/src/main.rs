@@ -1,0 +1,2 @@
+//! Starts.
+fn main() { pilothouse_app::run(); }
