@@ -254,6 +254,7 @@ pub struct EvaluationConfig {
 /// The system that decides which version is live.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one per endpoint; a box would only complicate matching")]
 pub enum ControlPlaneConfig {
     /// The demo fleet's registry.
     Demo {
