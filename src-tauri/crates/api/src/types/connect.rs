@@ -1,0 +1,253 @@
+//! Connecting an endpoint: detection, a draft, a test.
+
+use super::border;
+
+border! {
+    /// Asks what stands behind a URL.
+    pub struct DetectRequest {
+        /// The URL as pasted.
+        pub url: String,
+        /// Credential to ask with.
+        pub auth: AuthDraft,
+        /// PEM file with further certificate authorities.
+        pub ca_file: Option<String>,
+    }
+
+    /// A credential by reference to the keyring.
+    #[derive(Eq)]
+    #[serde(tag = "kind")]
+    pub enum AuthDraft {
+        /// None.
+        None,
+        /// Bearer token.
+        Bearer {
+            /// The keyring's name of it.
+            secret: String,
+        },
+        /// User and password.
+        Basic {
+            /// The user.
+            username: String,
+            /// The keyring's name of the password.
+            secret: String,
+        },
+        /// A header of its own.
+        Header {
+            /// The header.
+            name: String,
+            /// The keyring's name of its value.
+            secret: String,
+        },
+    }
+
+    /// What was found.
+    pub struct Detection {
+        /// `v2`, `mlflow`, or `null` when none was recognised.
+        pub protocol: Option<String>,
+        /// Server software.
+        pub server: Option<String>,
+        /// Its version.
+        pub server_version: Option<String>,
+        /// 0 to 1.
+        pub confidence: f64,
+        /// Models found.
+        pub models: Vec<DetectedModel>,
+        /// Path that predicts.
+        pub predict: Option<String>,
+        /// What was seen, in words.
+        pub evidence: Vec<String>,
+        /// The server asked for a credential.
+        pub needs_auth: bool,
+    }
+
+    /// One model found.
+    #[derive(Eq)]
+    pub struct DetectedModel {
+        /// Name.
+        pub name: String,
+        /// Versions.
+        pub versions: Vec<String>,
+        /// Whether the server says that it is ready.
+        pub ready: Option<bool>,
+    }
+
+    /// An endpoint as a person edits it.
+    pub struct EndpointDraft {
+        /// Unique name.
+        pub name: String,
+        /// `production`, `staging`, `development` or another word.
+        pub environment: String,
+        /// Base URL.
+        pub url: String,
+        /// `v2`, `mlflow` or `json`.
+        pub protocol: String,
+        /// Model name on the server.
+        pub model: Option<String>,
+        /// Fixed version to call.
+        pub model_version: Option<String>,
+        /// Milliseconds between probes.
+        pub interval_ms: u32,
+        /// Slower than this is degraded.
+        pub degraded_above_ms: Option<u32>,
+        /// Failures in a row before it is down.
+        pub confirm_after: u32,
+        /// Successes in a row before it is healthy again.
+        pub recover_after: u32,
+        /// Limit for the whole probe in milliseconds.
+        pub total_timeout_ms: u32,
+        /// Credential.
+        pub auth: AuthDraft,
+        /// PEM file with further authorities.
+        pub ca_file: Option<String>,
+        /// For `json`.
+        pub json: Option<JsonDraft>,
+        /// Rows sent by each probe: JSON array of objects; `null`: only the health route is asked.
+        pub probe_rows: Option<String>,
+        /// Control plane.
+        pub control_plane: Option<ControlPlaneDraft>,
+        /// Name of the golden set.
+        pub golden_set: Option<String>,
+        /// Milliseconds between evaluations.
+        pub evaluation_interval_ms: u32,
+    }
+
+    /// Request template of a plain JSON endpoint.
+    #[derive(Eq)]
+    pub struct JsonDraft {
+        /// Path below the base URL.
+        pub path: String,
+        /// JSON text with `"{{rows}}"` or `"{{records}}"` in it.
+        pub body: String,
+        /// RFC 6901 pointer to the predictions.
+        pub prediction: String,
+        /// RFC 6901 pointer to the version.
+        pub version: Option<String>,
+    }
+
+    /// Control plane as a person edits it.
+    #[derive(Eq)]
+    #[serde(tag = "kind")]
+    pub enum ControlPlaneDraft {
+        /// The demo registry.
+        Demo {
+            /// Base URL.
+            url: String,
+            /// Model name.
+            model: String,
+        },
+        /// MLflow model registry.
+        Mlflow {
+            /// Tracking server.
+            url: String,
+            /// Registered model.
+            model: String,
+            /// Alias.
+            alias: String,
+            /// Credential.
+            auth: AuthDraft,
+            /// How the scoring server follows a moved alias.
+            reload: Option<ReloadDraft>,
+        },
+    }
+
+    /// How a server is made to load what the registry points at.
+    #[derive(Eq)]
+    #[serde(tag = "kind")]
+    pub enum ReloadDraft {
+        /// An HTTP call.
+        Http {
+            /// Method.
+            method: String,
+            /// URL.
+            url: String,
+            /// Credential.
+            auth: AuthDraft,
+        },
+        /// A local command, run without a shell.
+        Command {
+            /// Program.
+            program: String,
+            /// Arguments.
+            args: Vec<String>,
+            /// Limit in milliseconds.
+            timeout_ms: u32,
+        },
+    }
+
+    /// What one probe found.
+    pub struct ProbeResult {
+        /// When it was made.
+        pub at_ms: i64,
+        /// `ok`, `target_failed` or `unknown`.
+        pub outcome: String,
+        /// Closed reason word; `null` when ok.
+        pub reason: Option<String>,
+        /// For people.
+        pub detail: Option<String>,
+        /// HTTP status.
+        pub http_status: Option<u16>,
+        /// Version reported.
+        pub version: Option<String>,
+        /// Phases reached, in microseconds.
+        pub phases_us: PhasesUs,
+        /// Duration in microseconds.
+        pub total_us: Option<u32>,
+        /// Whether a kept-alive connection was used.
+        pub reused: bool,
+    }
+
+    /// Phases in microseconds; `null`: not reached.
+    #[derive(Copy, Eq)]
+    pub struct PhasesUs {
+        /// Name resolution.
+        pub dns: Option<u32>,
+        /// TCP connect.
+        pub connect: Option<u32>,
+        /// TLS handshake.
+        pub tls: Option<u32>,
+        /// Sending.
+        pub send: Option<u32>,
+        /// Waiting for the first byte.
+        pub wait: Option<u32>,
+        /// Receiving.
+        pub receive: Option<u32>,
+    }
+
+    /// Creates an endpoint.
+    pub struct EndpointAddRequest {
+        /// The draft.
+        pub draft: EndpointDraft,
+    }
+
+    /// Tries a draft with one probe, without saving.
+    pub struct ConnectTestRequest {
+        /// The draft.
+        pub draft: EndpointDraft,
+    }
+
+    /// Changes an endpoint.
+    pub struct EndpointUpdateRequest {
+        /// Endpoint.
+        pub id: i64,
+        /// The draft.
+        pub draft: EndpointDraft,
+    }
+
+    /// Removes an endpoint with its history.
+    #[derive(Eq)]
+    pub struct EndpointRemoveRequest {
+        /// Endpoint.
+        pub id: i64,
+        /// Its name, typed.
+        pub confirm: String,
+    }
+
+    /// Pauses or resumes.
+    #[derive(Copy, Eq)]
+    pub struct EndpointPauseRequest {
+        /// Endpoint.
+        pub id: i64,
+        /// Whether it shall rest.
+        pub paused: bool,
+    }
+}
