@@ -5,7 +5,7 @@ use ts_rs::TS;
 
 /// A failed command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS, thiserror::Error)]
-#[ts(export, export_to = "types.ts")]
+#[ts(export_to = "types.ts")]
 #[error("{message}")]
 pub struct ApiError {
     /// What kind of failure; consumers match on this, never on the text.
@@ -18,7 +18,7 @@ pub struct ApiError {
 
 /// The closed set of failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
-#[ts(export, export_to = "types.ts")]
+#[ts(export_to = "types.ts")]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// The request itself is not valid.

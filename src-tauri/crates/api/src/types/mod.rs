@@ -35,7 +35,7 @@ macro_rules! border {
     ($($(#[$meta:meta])* pub $kind:ident $name:ident $body:tt)*) => {
         $(
             #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, ts_rs::TS)]
-            #[ts(export, export_to = "types.ts")]
+            #[ts(export_to = "types.ts")]
             #[serde(rename_all = "snake_case")]
             $(#[$meta])*
             pub $kind $name $body
@@ -46,7 +46,7 @@ pub(crate) use border;
 
 /// A request without parameters, and an answer without content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
-#[ts(export, export_to = "types.ts")]
+#[ts(export_to = "types.ts")]
 pub struct Empty {}
 
 border! {
