@@ -1,0 +1,280 @@
+//! HTTP with a control plane: one read, one write, each with limits, and the sorting of what can go wrong.
+//!
+//! What it hides: reqwest's kinds of failure. What must stay true: a write ends as [`ControlError::Ambiguous`] whenever
+//! the request may have arrived; a read never does; a body is never longer than [`MAX_ANSWER_BYTES`] in memory.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use http::{Method, StatusCode, header};
+use serde_json::Value;
+use url::Url;
+
+use crate::credential::CredentialHeader;
+use crate::{ControlError, Refusal, text};
+
+/// The largest body that is read.
+const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
+/// Limit for a read, from connecting to the last byte.
+const READ_TIMEOUT: Duration = Duration::from_secs(15);
+/// Limit for a write. Longer, since giving up leaves its outcome unknown, and some reloads answer only when done.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// One server that is spoken to with one credential.
+#[derive(Debug, Clone)]
+pub(crate) struct Wire {
+    client: reqwest::Client,
+    credential: CredentialHeader,
+    /// Who is spoken to, for messages: "MLflow at http://127.0.0.1:5000".
+    name: String,
+    read_timeout: Duration,
+    write_timeout: Duration,
+}
+
+/// An answer with a status of success.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    /// 200 to 299.
+    pub(crate) status: u16,
+    /// The whole body.
+    pub(crate) body: Vec<u8>,
+}
+
+/// A request that did not lead to a full answer.
+struct NoAnswer {
+    /// Whether the request may have arrived.
+    sent: bool,
+    /// The HTTP status, if the answer's head arrived.
+    status: Option<u16>,
+    why: String,
+}
+
+impl Wire {
+    /// `kind` is what stands before the address in messages.
+    pub(crate) fn new(kind: &str, base: &Url, client: reqwest::Client, credential: CredentialHeader) -> Self {
+        let name = format!("{kind} at {}", shown_address(base));
+        Self { client, credential, name, read_timeout: READ_TIMEOUT, write_timeout: WRITE_TIMEOUT }
+    }
+
+    /// Limits that a test can wait for.
+    #[cfg(test)]
+    pub(crate) fn with_timeouts(mut self, timeout: Duration) -> Self {
+        self.read_timeout = timeout;
+        self.write_timeout = timeout;
+        self
+    }
+
+    /// Who is spoken to, for messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether a credential goes along.
+    pub(crate) fn has_credential(&self) -> bool {
+        self.credential.is_some()
+    }
+
+    /// The headers of a write, as a plan shows them.
+    pub(crate) fn shown_headers(&self, with_body: bool) -> Vec<(String, String)> {
+        let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
+        if with_body {
+            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        }
+        headers.extend(self.credential.masked());
+        headers
+    }
+
+    /// Reads a JSON object.
+    pub(crate) async fn read(&self, url: &Url) -> Result<Value, ControlError> {
+        let answer = match self.exchange(Method::GET, url, None, self.read_timeout).await {
+            Ok((status, body)) => self.accepted(status, body)?,
+            Err(NoAnswer { status: None, why, .. }) => {
+                return Err(ControlError::Unreachable { to: self.name.clone(), why });
+            }
+            Err(NoAnswer { status, why, .. }) => {
+                return Err(ControlError::Unreadable { from: self.name.clone(), status, why });
+            }
+        };
+        match serde_json::from_slice(&answer.body) {
+            Ok(value @ Value::Object(_)) => Ok(value),
+            _ => Err(self.unreadable(
+                Some(answer.status),
+                format!("it is not a JSON object but `{}`", self.credential.redact(&text::from_body(&answer.body))),
+            )),
+        }
+    }
+
+    /// Writes. Success is any status of 200 to 299.
+    pub(crate) async fn write(&self, method: Method, url: &Url, body: Option<&Value>) -> Result<Answer, ControlError> {
+        match self.exchange(method, url, body, self.write_timeout).await {
+            Ok((status, body)) => match self.accepted(status, body) {
+                // A server's inner failure or an odd answer after a write does not prove that nothing happened.
+                Err(ControlError::Unreadable { from, status, why }) => {
+                    Err(ControlError::Ambiguous { to: from, status, why })
+                }
+                other => other,
+            },
+            Err(NoAnswer { sent: false, why, .. }) => Err(ControlError::Unreachable { to: self.name.clone(), why }),
+            Err(NoAnswer { status, why, .. }) => Err(ControlError::Ambiguous { to: self.name.clone(), status, why }),
+        }
+    }
+
+    /// An answer to a read that the wire format does not know.
+    pub(crate) fn unreadable(&self, status: Option<u16>, why: String) -> ControlError {
+        ControlError::Unreadable { from: self.name.clone(), status, why }
+    }
+
+    /// A refusal that is not told by a status.
+    pub(crate) fn refused(&self, reason: Refusal, status: Option<u16>, why: String) -> ControlError {
+        ControlError::Refused { by: self.name.clone(), reason, status, why }
+    }
+
+    /// The words of an answer, for people.
+    pub(crate) fn answered(&self, body: &[u8]) -> String {
+        let words = self.credential.redact(&text::from_body(body));
+        if words.is_empty() || words == "{}" { "accepted".into() } else { format!("accepted: {words}") }
+    }
+
+    fn accepted(&self, status: StatusCode, body: Vec<u8>) -> Result<Answer, ControlError> {
+        if status.is_success() {
+            return Ok(Answer { status: status.as_u16(), body });
+        }
+        let words = self.credential.redact(&text::from_body(&body));
+        let why =
+            if words.is_empty() { status.canonical_reason().unwrap_or("no reason given").to_owned() } else { words };
+        let reason = match status.as_u16() {
+            401 | 407 => Refusal::Unauthenticated,
+            403 => Refusal::Forbidden,
+            404 | 410 => Refusal::NotFound,
+            409 | 412 => Refusal::Changed,
+            429 => Refusal::RateLimited,
+            300..=399 => Refusal::Redirected,
+            // 408 says that our request did not arrive in time, which a proxy may say about a request passed on.
+            400..=499 if status != StatusCode::REQUEST_TIMEOUT => Refusal::Invalid,
+            501 | 505 => Refusal::Invalid,
+            _ => return Err(self.unreadable(Some(status.as_u16()), why)),
+        };
+        Err(self.refused(reason, Some(status.as_u16()), why))
+    }
+
+    /// One request and its whole answer.
+    async fn exchange(
+        &self,
+        method: Method,
+        url: &Url,
+        body: Option<&Value>,
+        timeout: Duration,
+    ) -> Result<(StatusCode, Vec<u8>), NoAnswer> {
+        let mut request =
+            self.client.request(method, url.clone()).timeout(timeout).header(header::ACCEPT, "application/json");
+        request = self.credential.apply(request);
+        if let Some(body) = body {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        let no_answer = |error: &reqwest::Error, status| NoAnswer {
+            sent: !(error.is_connect() || error.is_builder()),
+            status,
+            why: self.credential.redact(&told(error, timeout)),
+        };
+        let mut response = request.send().await.map_err(|error| no_answer(&error, None))?;
+        let status = response.status();
+        let head = Some(status.as_u16());
+        if response.url() != url {
+            return Err(NoAnswer {
+                sent: true,
+                status: head,
+                why: format!("the request was redirected to {}", shown_address(response.url())),
+            });
+        }
+        if status.is_redirection() {
+            let to = response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok());
+            let words = to.map(|to| format!("it redirects to {}", without_query(to)));
+            return Ok((status, words.unwrap_or_default().into_bytes()));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(&error, head))? {
+            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+                let why = format!("the answer is longer than {} MiB", MAX_ANSWER_BYTES / 1024 / 1024);
+                return Err(NoAnswer { sent: true, status: head, why });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((status, body))
+    }
+}
+
+/// Scheme, host, port and path: a query may hold a token.
+pub(crate) fn shown_address(url: &Url) -> String {
+    without_query(url.as_str()).trim_end_matches('/').to_owned()
+}
+
+fn without_query(address: &str) -> &str {
+    address.split(['?', '#']).next().unwrap_or_default()
+}
+
+/// A base URL with further path segments, each percent-encoded. A prefix of the base stays.
+pub(crate) fn below(base: &Url, segments: &[&str]) -> Url {
+    let mut url = base.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+    url
+}
+
+/// Refuses a base URL that cannot be called or that holds a credential.
+pub(crate) fn checked_url(setting: &'static str, url: &Url) -> Result<(), ControlError> {
+    let problem = if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        "must begin with http:// or https:// and name a host"
+    } else if !url.username().is_empty() || url.password().is_some() {
+        "must not contain a user or password; store the secret in the keyring instead"
+    } else {
+        return Ok(());
+    };
+    Err(ControlError::Misconfigured { setting, problem: problem.into() })
+}
+
+/// A failure of reqwest in a few words: its innermost cause, which names the socket's or TLS's own reason. The address
+/// that reqwest would name is left out, since its query may hold a token.
+fn told(error: &reqwest::Error, timeout: Duration) -> String {
+    if error.is_timeout() && !error.is_connect() {
+        return format!("no answer within {} ms", timeout.as_millis());
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let stage = if error.is_connect() { "no connection" } else { "the connection broke" };
+    if error.source().is_none() { stage.to_owned() } else { text::shorten(&format!("{stage}: {cause}")) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A client as the transport makes it: no redirects, no proxy for loopback.
+    pub(crate) fn client() -> reqwest::Client {
+        // Another test may have been first; the provider is the same.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
+    }
+
+    #[test]
+    fn a_prefix_stays_and_names_are_encoded() {
+        let check = |base: &str, expect: &str| {
+            assert_eq!(below(&base.parse().unwrap(), &["a", "b c/d"]).as_str(), expect);
+        };
+        check("http://h:1", "http://h:1/a/b%20c%2Fd");
+        check("http://h/pre/fix/", "http://h/pre/fix/a/b%20c%2Fd");
+        check("http://h/pre?token=1#x", "http://h/pre/a/b%20c%2Fd");
+    }
+
+    #[test]
+    fn an_address_with_a_password_is_refused() {
+        let check = |url: &str, ok: bool| assert_eq!(checked_url("url", &url.parse().unwrap()).is_ok(), ok, "{url}");
+        check("https://mlflow.example/prefix", true);
+        check("http://ada:pw@h", false);
+        check("file:///etc", false);
+    }
+}
