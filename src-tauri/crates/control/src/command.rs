@@ -40,18 +40,15 @@ pub(crate) async fn run(program: &Path, args: &[String], timeout: Duration) -> s
     let stdout = Tail::follow(child.stdout.take());
     let stderr = Tail::follow(child.stderr.take());
     let mut group = Group::of(&child);
-    let status = match tokio::time::timeout(timeout, child.wait()).await {
-        Ok(status) => {
-            group.spare();
-            Some(status?)
-        }
-        Err(_) => {
-            // The group is ended before the child is waited for, so that its id cannot have passed to a stranger.
-            group.end();
-            child.start_kill().ok();
-            child.wait().await.ok();
-            None
-        }
+    let status = if let Ok(status) = tokio::time::timeout(timeout, child.wait()).await {
+        group.spare();
+        Some(status?)
+    } else {
+        // The group is ended before the child is waited for, so that its id cannot have passed to a stranger.
+        group.end();
+        child.start_kill().ok();
+        child.wait().await.ok();
+        None
     };
     Ok(Ended { status, stdout: stdout.text().await, stderr: stderr.text().await })
 }
@@ -246,7 +243,10 @@ mod tests {
     async fn what_cannot_be_started_is_an_error() {
         assert!(run(Path::new("/nonexistent/program"), &[], LONG).await.is_err());
         assert!(find(Path::new("/nonexistent/program")).is_none());
-        assert!(find(Path::new("/etc/hostname")).is_none(), "not executable");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("notes.txt");
+        std::fs::write(&file, "not a program").unwrap();
+        assert!(find(&file).is_none(), "not executable");
         assert!(find(Path::new("sh")).is_some());
     }
 }

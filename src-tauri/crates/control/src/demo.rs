@@ -31,13 +31,13 @@ impl Demo {
         base: &Url,
         model: &str,
         client: reqwest::Client,
-        credential: Credential,
+        credential: &Credential,
     ) -> Result<Self, ControlError> {
         checked_url("url", base)?;
         if model.is_empty() {
             return Err(ControlError::Misconfigured { setting: "model", problem: "must not be empty".into() });
         }
-        let wire = Wire::new("the demo registry", base, client, CredentialHeader::new(&credential)?);
+        let wire = Wire::new("the demo registry", base, client, CredentialHeader::new(credential)?);
         Ok(Self { base: base.clone(), model: model.to_owned(), wire })
     }
 
@@ -135,5 +135,127 @@ impl RegistryModel {
         // The entity tag alone may stand still between two switches to the same content; the version is the truth.
         let fingerprint = format!("{} {}", self.live.as_deref().unwrap_or("-"), self.etag.as_deref().unwrap_or("-"));
         ControlState { current: self.live.map(VersionId), versions, fingerprint }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use pilothouse_domain::{CheckStatus, EndpointId, PlanId};
+
+    use super::*;
+    use crate::Refusal;
+    use crate::fake::{Asked, Fake, Reply};
+
+    /// A registry with v5, v6 and v7, of which v7 is live, as the demo fleet's.
+    async fn registry() -> Fake {
+        let live = Arc::new(Mutex::new("v7".to_owned()));
+        Fake::start(move |asked: &Asked| {
+            let mut live = live.lock().unwrap();
+            match (asked.method.as_str(), asked.target.as_str()) {
+                ("GET", "/registry/models/credit-risk") => Reply::json(
+                    200,
+                    &json!({"name": "credit-risk", "live": *live, "etag": "7", "versions": [
+                        {"version": "v5", "created_ms": 5, "ready": false, "description": "old", "metrics": {}},
+                        {"version": "v6", "created_ms": 6, "ready": true, "description": "", "metrics": {"accuracy": 0.76}},
+                        {"version": "v7", "created_ms": 7, "ready": true, "description": "", "metrics": {"accuracy": 0.75}},
+                    ]}),
+                ),
+                ("PUT", "/registry/models/credit-risk/live") => {
+                    let body: Value = serde_json::from_str(&asked.body).unwrap();
+                    if body["expected"] != *live {
+                        return Reply::json(409, &json!({"error": format!("{live} is live")}));
+                    }
+                    *live = body["version"].as_str().unwrap().to_owned();
+                    Reply::json(200, &json!({"live": *live}))
+                }
+                _ => Reply::json(404, &json!({"error": "no such model"})),
+            }
+        })
+        .await
+    }
+
+    fn demo(url: &Url, model: &str) -> Demo {
+        Demo::new(url, model, crate::wire::tests::client(), &Credential::None).unwrap()
+    }
+
+    fn plan(demo: &Demo, from: &str, to: &str) -> RollbackPlan {
+        let (from, to) = (VersionId::from(from), VersionId::from(to));
+        let Planned { calls, follows } = demo.plan(Some(&from), &to);
+        let (id, endpoint) = (PlanId::from("p"), EndpointId(1));
+        RollbackPlan { id, endpoint, created: TimestampMs(0), from: Some(from), to, calls, follows }
+    }
+
+    fn statuses(checks: &[Check]) -> Vec<(&str, CheckStatus)> {
+        checks.iter().map(|check| (check.check.as_str(), check.status)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_bad_version_is_rolled_back_once() {
+        let fake = registry().await;
+        let demo = demo(&fake.url, "credit-risk");
+        let state = demo.state().await.unwrap();
+        assert_eq!(state.current, Some("v7".into()));
+        assert_eq!(state.versions.iter().map(|v| v.id.as_str()).collect::<Vec<_>>(), ["v7", "v6", "v5"]);
+
+        let plan = plan(&demo, "v7", "v6");
+        let checks = demo.preflight(&plan).await;
+        assert!(checks.iter().all(|check| check.status == CheckStatus::Pass), "{checks:?}");
+        assert_eq!(checks[2].detail, "version v6: accuracy 0.7600 (live version v7: 0.7500)");
+        assert!(fake.writes().is_empty(), "a preflight only reads");
+
+        let reply = demo.send(&plan, 0).await.unwrap();
+        assert_eq!(reply.status, Some(200));
+        let sent = &fake.writes()[0];
+        let shown = &plan.calls[0];
+        assert_eq!(shown.url, fake.url.join(&sent.target).unwrap().as_str());
+        assert_eq!((shown.method.as_str(), shown.body.as_ref().unwrap().to_string()), ("PUT", sent.body.clone()));
+
+        // The same plan again finds v6 live, where it expects v7.
+        assert_eq!(demo.send(&plan, 0).await.unwrap_err().refusal(), Some(Refusal::Changed));
+        let after = demo.state().await.unwrap();
+        assert_eq!(after.current, Some("v6".into()));
+        assert_ne!(after.fingerprint, state.fingerprint);
+        assert_eq!(statuses(&demo.preflight(&plan).await)[3], ("current_unchanged", CheckStatus::Block));
+    }
+
+    #[tokio::test]
+    async fn a_target_that_cannot_be_served_blocks() {
+        let fake = registry().await;
+        let demo = demo(&fake.url, "credit-risk");
+        let checks = demo.preflight(&plan(&demo, "v7", "v5")).await;
+        assert_eq!(
+            statuses(&checks)[..3],
+            [
+                ("target_exists", CheckStatus::Pass),
+                ("target_ready", CheckStatus::Block),
+                ("target_metrics", CheckStatus::Warn)
+            ]
+        );
+        let checks = demo.preflight(&plan(&demo, "v7", "v99")).await;
+        assert_eq!(statuses(&checks)[0], ("target_exists", CheckStatus::Block));
+    }
+
+    #[tokio::test]
+    async fn a_plan_of_other_settings_is_not_sent() {
+        let fake = registry().await;
+        let demo = demo(&fake.url, "credit-risk");
+        let mut plan = plan(&demo, "v7", "v6");
+        plan.calls[0].url = "http://127.0.0.1:1/registry/models/other/live".into();
+        assert_eq!(demo.send(&plan, 0).await.unwrap_err().refusal(), Some(Refusal::PlanOutdated));
+        assert_eq!(demo.send(&plan, 1).await.unwrap_err().refusal(), Some(Refusal::PlanOutdated));
+        assert_eq!(statuses(&demo.preflight(&plan).await)[3], ("current_unchanged", CheckStatus::Block));
+        assert!(fake.writes().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_model_blocks_with_the_reason() {
+        let fake = registry().await;
+        let demo = demo(&fake.url, "nope");
+        assert_eq!(demo.state().await.unwrap_err().refusal(), Some(Refusal::NotFound));
+        let checks = demo.preflight(&plan(&demo, "v7", "v6")).await;
+        assert_eq!(checks.len(), 6);
+        assert!(checks[0].detail.contains("no such model") && checks[0].status == CheckStatus::Block, "{checks:?}");
     }
 }

@@ -9,6 +9,8 @@ mod command;
 mod credential;
 mod demo;
 mod error;
+#[cfg(test)]
+mod fake;
 mod mlflow;
 mod preflight;
 mod reload;
@@ -82,6 +84,7 @@ pub struct CallReply {
 /// reported as an error, but only afterwards). `reload_credential` is used for an HTTP [reload] only.
 ///
 /// [reload]: pilothouse_domain::endpoint::Reload
+#[expect(clippy::needless_pass_by_value, reason = "the caller hands its secrets over, so that no copy stays behind")]
 pub fn connect(
     config: &ControlPlaneConfig,
     client: reqwest::Client,
@@ -89,13 +92,13 @@ pub fn connect(
     reload_credential: Credential,
 ) -> Result<Arc<dyn ControlPlane>, ControlError> {
     match config {
-        ControlPlaneConfig::Demo { url, model } => Ok(Arc::new(demo::Demo::new(url, model, client, credential)?)),
+        ControlPlaneConfig::Demo { url, model } => Ok(Arc::new(demo::Demo::new(url, model, client, &credential)?)),
         ControlPlaneConfig::Mlflow { url, model, alias, auth: _, reload } => {
             let reload = reload
                 .as_ref()
-                .map(|reload| reload::Reloader::new(reload, client.clone(), reload_credential))
+                .map(|reload| reload::Reloader::new(reload, client.clone(), &reload_credential))
                 .transpose()?;
-            Ok(Arc::new(mlflow::Mlflow::new(url, model, alias, client, credential, reload)?))
+            Ok(Arc::new(mlflow::Mlflow::new(url, model, alias, client, &credential, reload)?))
         }
     }
 }

@@ -5,6 +5,8 @@
 //! compare-and-set, so a change in the milliseconds between stays possible and is found by the read-back or by `state`.
 
 mod answers;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -55,7 +57,7 @@ impl Mlflow {
         model: &str,
         alias: &str,
         client: reqwest::Client,
-        credential: Credential,
+        credential: &Credential,
         reload: Option<Reloader>,
     ) -> Result<Self, ControlError> {
         checked_url("url", base)?;
@@ -70,7 +72,7 @@ impl Mlflow {
         if alias.is_empty() {
             return problem("alias", "must not be empty; `champion` is usual");
         }
-        let wire = Wire::new("MLflow", base, client, CredentialHeader::new(&credential)?);
+        let wire = Wire::new("MLflow", base, client, CredentialHeader::new(credential)?);
         let (base, model, alias) = (base.clone(), model.to_owned(), alias.to_owned());
         Ok(Self { base, model, alias, wire, reload, finished_runs: Mutex::default() })
     }

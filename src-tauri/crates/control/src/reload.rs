@@ -17,14 +17,14 @@ use crate::{CallReply, ControlError, Credential, command, text};
 #[derive(Debug)]
 pub(crate) enum Reloader {
     /// Over HTTP.
-    Http { method: Method, url: Url, wire: Wire },
+    Http { method: Method, url: Url, wire: Box<Wire> },
     /// On this machine.
     Command { program: PathBuf, args: Vec<String>, timeout: Duration },
 }
 
 impl Reloader {
     /// Checks the settings.
-    pub(crate) fn new(reload: &Reload, client: reqwest::Client, credential: Credential) -> Result<Self, ControlError> {
+    pub(crate) fn new(reload: &Reload, client: reqwest::Client, credential: &Credential) -> Result<Self, ControlError> {
         match reload {
             Reload::Http { method, url, auth: _ } => {
                 checked_url("reload.url", url)?;
@@ -41,8 +41,8 @@ impl Reloader {
                         });
                     }
                 };
-                let wire = Wire::new("the reload call", url, client, CredentialHeader::new(&credential)?);
-                Ok(Self::Http { method, url: url.clone(), wire })
+                let wire = Wire::new("the reload call", url, client, CredentialHeader::new(credential)?);
+                Ok(Self::Http { method, url: url.clone(), wire: Box::new(wire) })
             }
             Reload::Command { program, args, timeout_ms } => {
                 // A bare name is looked up along PATH; a relative path would depend on where the app was started.
@@ -181,7 +181,7 @@ mod tests {
     fn command(program: &str, args: &[&str], timeout_ms: u32) -> Result<Reloader, ControlError> {
         let args = args.iter().map(ToString::to_string).collect();
         let reload = Reload::Command { program: program.into(), args, timeout_ms };
-        Reloader::new(&reload, crate::wire::tests::client(), Credential::None)
+        Reloader::new(&reload, crate::wire::tests::client(), &Credential::None)
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
         let url = "http://127.0.0.1:1/reload?token=abc&x=1".parse().unwrap();
         let reload = Reload::Http { method: "post".into(), url, auth: pilothouse_domain::Auth::None };
         let reloader =
-            Reloader::new(&reload, crate::wire::tests::client(), Credential::Bearer("tok-en".into())).unwrap();
+            Reloader::new(&reload, crate::wire::tests::client(), &Credential::Bearer("tok-en".into())).unwrap();
         let planned = reloader.planned();
         assert_eq!(
             (planned.method.as_str(), planned.url.as_str()),
@@ -219,7 +219,7 @@ mod tests {
             url: "http://h".parse().unwrap(),
             auth: pilothouse_domain::Auth::None,
         };
-        check(Reloader::new(&reload, crate::wire::tests::client(), Credential::None), "reload.method");
+        check(Reloader::new(&reload, crate::wire::tests::client(), &Credential::None), "reload.method");
     }
 
     #[cfg(unix)]

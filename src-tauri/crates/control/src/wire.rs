@@ -18,14 +18,14 @@ const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 /// Limit for a read, from connecting to the last byte.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// Limit for a write. Longer, since giving up leaves its outcome unknown, and some reloads answer only when done.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// One server that is spoken to with one credential.
 #[derive(Debug, Clone)]
 pub(crate) struct Wire {
     client: reqwest::Client,
     credential: CredentialHeader,
-    /// Who is spoken to, for messages: "MLflow at http://127.0.0.1:5000".
+    /// Who is spoken to, for messages: "MLflow at ADDRESS".
     name: String,
     read_timeout: Duration,
     write_timeout: Duration,
@@ -251,7 +251,11 @@ fn told(error: &reqwest::Error, timeout: Duration) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
+    use crate::fake::{Fake, Reply};
 
     /// A client as the transport makes it: no redirects, no proxy for loopback.
     pub(crate) fn client() -> reqwest::Client {
@@ -276,5 +280,127 @@ pub(crate) mod tests {
         check("https://mlflow.example/prefix", true);
         check("http://ada:pw@h", false);
         check("file:///etc", false);
+    }
+
+    fn wire(url: &Url) -> Wire {
+        let credential = CredentialHeader::new(&crate::Credential::Bearer(SECRET.into())).unwrap();
+        Wire::new("the registry", url, client(), credential)
+    }
+
+    const SECRET: &str = "marker-4711";
+
+    /// What a read and a write say about one and the same answer.
+    async fn both(reply: Reply) -> (Result<Value, ControlError>, Result<Answer, ControlError>) {
+        let fake = Fake::start(move |_| reply.clone()).await;
+        let wire = wire(&fake.url);
+        let read = wire.read(&fake.url).await;
+        let write = wire.write(Method::POST, &fake.url, Some(&json!({"a": 1}))).await;
+        let asked = fake.asked();
+        assert_eq!(asked.len(), 2, "no request is repeated or followed");
+        assert!(asked[1].head.contains(&format!("authorization: Bearer {SECRET}")), "{}", asked[1].head);
+        assert_eq!(asked[1].body, r#"{"a":1}"#);
+        for text in [format!("{read:?}"), format!("{write:?}")] {
+            assert!(!text.contains(SECRET), "{text}");
+        }
+        (read, write)
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_a_refusal_for_reads_and_writes() {
+        let check = async |reply: Reply, reason: Refusal, words: &str| {
+            let (read, write) = both(reply).await;
+            for error in [read.unwrap_err(), write.unwrap_err()] {
+                assert_eq!(error.refusal(), Some(reason), "{error}");
+                assert!(!error.may_have_changed() && error.to_string().contains(words), "{error}");
+            }
+        };
+        // As answered by MLflow 3.17.2 with authentication on.
+        let page = "You are not authenticated. Please see https://www.mlflow.org/docs/latest/auth/index.html";
+        check(Reply::html(401, page), Refusal::Unauthenticated, "not authenticated").await;
+        check(Reply::html(403, "Permission denied"), Refusal::Forbidden, "Permission denied").await;
+        let missing = json!({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "Model Version (name=bc, version=99) not found"});
+        check(Reply::json(404, &missing), Refusal::NotFound, "(name=bc, version=99) not found").await;
+        check(Reply::html(404, "<!doctype html><h1>Not Found</h1><p>No URL"), Refusal::NotFound, "Not Found No URL")
+            .await;
+        check(Reply::json(409, &json!({"error": "live is v6"})), Refusal::Changed, "live is v6").await;
+        check(Reply::Say(429, "text/plain", vec![]), Refusal::RateLimited, "Too Many Requests").await;
+        check(Reply::json(415, &json!({"detail": "content type"})), Refusal::Invalid, "content type").await;
+        let elsewhere = "https://sso.example/login?state=abc".to_owned();
+        check(Reply::Redirect(elsewhere), Refusal::Redirected, "redirects to https://sso.example/login").await;
+        check(Reply::html(403, &format!("token {SECRET} may not")), Refusal::Forbidden, "token •••• may not").await;
+    }
+
+    #[tokio::test]
+    async fn an_inner_failure_leaves_a_write_open_but_not_a_read() {
+        for reply in [
+            Reply::html(500, "<h1>Internal Server Error</h1>"),
+            Reply::json(503, &json!({"message": "busy"})),
+            Reply::html(504, "gateway timeout"),
+            Reply::html(408, "late"),
+            Reply::Say(200, "application/json", vec![b' '; MAX_ANSWER_BYTES + 1]),
+        ] {
+            let (read, write) = both(reply).await;
+            assert!(matches!(read, Err(ControlError::Unreadable { .. })), "{read:?}");
+            assert!(write.unwrap_err().may_have_changed());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_web_page_is_not_an_answer() {
+        let (read, _) = both(Reply::html(200, "<html><title>Sign in</title></html>")).await;
+        let error = read.unwrap_err().to_string();
+        assert!(error.contains("not a JSON object but `Sign in`") && error.contains("base URL"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_lost_connection_leaves_a_write_open_but_not_a_read() {
+        let (read, write) = both(Reply::Close).await;
+        assert!(matches!(read, Err(ControlError::Unreachable { .. })), "{read:?}");
+        let error = write.unwrap_err();
+        assert!(error.may_have_changed(), "{error}");
+
+        let fake = Fake::start(|_| Reply::Hang).await;
+        let wire = wire(&fake.url).with_timeouts(Duration::from_millis(300));
+        let error = wire.read(&fake.url).await.unwrap_err();
+        assert!(!error.may_have_changed() && error.to_string().contains("no answer within 300 ms"), "{error}");
+        let error = wire.write(Method::POST, &fake.url, None).await.unwrap_err();
+        assert!(error.may_have_changed() && error.to_string().contains("no answer within 300 ms"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn where_nobody_listens_nothing_was_changed() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let url: Url = format!("http://127.0.0.1:{port}/?token=abc").parse().unwrap();
+        let error = wire(&url).write(Method::POST, &url, None).await.unwrap_err();
+        assert!(matches!(error, ControlError::Unreachable { .. }), "{error}");
+        assert!(error.to_string().contains("refused") && !error.to_string().contains("abc"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_followed_redirect_is_reported() {
+        let there = Fake::start(|_| Reply::json(200, &json!({}))).await;
+        let to = there.url.to_string();
+        let here = Fake::start(move |_| Reply::Redirect(to.clone())).await;
+        let mut wire = wire(&here.url);
+        wire.client = reqwest::Client::builder().no_proxy().build().unwrap();
+        assert!(matches!(wire.read(&here.url).await, Err(ControlError::Unreadable { .. })));
+        assert!(wire.write(Method::POST, &here.url, None).await.unwrap_err().may_have_changed());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Law: an answer of any status and any bytes is sorted without a panic, and a refused write changed nothing.
+        #[test]
+        fn any_answer_is_sorted(status in 200_u16..600, body in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let wire = wire(&"http://127.0.0.1:1".parse().unwrap());
+            let status = StatusCode::from_u16(status).unwrap();
+            match wire.accepted(status, body) {
+                Ok(answer) => prop_assert!((200..300).contains(&answer.status)),
+                Err(error) => prop_assert!(!error.to_string().chars().any(char::is_control)),
+            }
+        }
     }
 }
