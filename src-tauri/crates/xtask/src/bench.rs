@@ -1,0 +1,246 @@
+//! `cargo xtask bench`: runs every crate's benchmarks and writes their table into `docs/benchmarks.md`, between two
+//! markers, with the machine and the command.
+//!
+//! Two kinds of lines are read: divan's tree (0.1), and `result: NAME = VALUE` lines, which a benchmark prints for what
+//! is not a duration (bytes on disk, resident memory). Nothing here decides whether a number is good.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use lexopt::prelude::*;
+
+use crate::setup::{self, Needs};
+use crate::workspace::Workspace;
+use crate::{files, process};
+
+const BEGIN: &str = "<!-- begin: written by cargo xtask bench -->";
+const END: &str = "<!-- end -->";
+
+/// Which crates to measure.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    only: Vec<String>,
+}
+
+impl Options {
+    /// Reads the rest of the command line.
+    pub(crate) fn parse(mut arguments: lexopt::Parser) -> Result<Self> {
+        let mut options = Self::default();
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Long("only") => options.only.push(arguments.value()?.string()?),
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// One measured thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Row {
+    name: String,
+    median: String,
+    fastest: String,
+    slowest: String,
+    throughput: String,
+}
+
+/// Runs the benchmarks and replaces the tables of the crates that ran; the others keep theirs.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let crates = crates_with_benches(workspace)?;
+    for name in &options.only {
+        if !crates.contains(name) {
+            bail!("no benchmarks in `{name}`; crates with benchmarks: {}", crates.join(", "));
+        }
+    }
+    setup::prepare(workspace, Needs::default())?;
+    let page = workspace.root.join("docs").join("benchmarks.md");
+    let text = std::fs::read_to_string(&page).with_context(|| format!("cannot read `{}`", page.display()))?;
+    let mut sections = sections_of(&text);
+    for name in crates.iter().filter(|name| options.only.is_empty() || options.only.contains(name)) {
+        let mut command = workspace.cargo(&["bench", "--package", &format!("pilothouse-{name}"), "--benches"]);
+        let (lines, result) = process::run_keeping_raw(&mut command);
+        result?;
+        let rows = parse(&lines);
+        if rows.is_empty() {
+            bail!("the benchmarks of `{name}` printed nothing that is read here");
+        }
+        sections.insert(name.clone(), table(&rows));
+    }
+    let written = replace_between(&text, &page_body(&machine(), &sections))?;
+    std::fs::write(&page, written).with_context(|| format!("cannot write `{}`", page.display()))?;
+    println!("written: {}", page.display());
+    Ok(())
+}
+
+fn crates_with_benches(workspace: &Workspace) -> Result<Vec<String>> {
+    let folder = workspace.root.join("src-tauri").join("crates");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read `{}`", folder.display()))? {
+        let entry = entry?;
+        if !files::walk(&entry.path().join("benches"), &|_| true)?.is_empty() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Reads divan's tree and `result:` lines.
+fn parse(lines: &[String]) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut path: Vec<String> = Vec::new();
+    let mut value_column = None;
+    for line in lines {
+        if let Some((name, value)) = line.trim().strip_prefix("result: ").and_then(|rest| rest.split_once(" = ")) {
+            rows.push(Row {
+                name: name.trim().to_owned(),
+                median: value.trim().to_owned(),
+                fastest: String::new(),
+                slowest: String::new(),
+                throughput: String::new(),
+            });
+            continue;
+        }
+        if let Some(byte) = line.find("fastest").filter(|_| line.contains("│ median")) {
+            value_column = Some(line[..byte].chars().count());
+            path = vec![line[..byte].trim().to_owned()];
+            continue;
+        }
+        let Some(value_column) = value_column else { continue };
+        let characters: Vec<char> = line.chars().collect();
+        let head: String = characters.iter().take(value_column).collect();
+        let values: String = characters.iter().skip(value_column).collect();
+        let columns: Vec<&str> = values.split('│').map(str::trim).collect();
+        if let Some(branch) = head.chars().position(|character| matches!(character, '├' | '╰')) {
+            let name: String = head.chars().skip(branch + 3).collect();
+            // The tree indents by three characters a level; the top level has none.
+            path.truncate(branch / 3 + 1);
+            path.push(name.trim().to_owned());
+            if let [fastest, slowest, median, ..] = columns[..]
+                && !median.is_empty()
+            {
+                rows.push(Row {
+                    name: path.join(" / "),
+                    median: median.to_owned(),
+                    fastest: fastest.to_owned(),
+                    slowest: slowest.to_owned(),
+                    throughput: String::new(),
+                });
+            }
+        } else if let [_, _, median, ..] = columns[..]
+            && median.ends_with("/s")
+            && let Some(row) = rows.last_mut()
+        {
+            median.clone_into(&mut row.throughput);
+        }
+    }
+    rows
+}
+
+fn table(rows: &[Row]) -> String {
+    use std::fmt::Write;
+    let mut text = String::from("| benchmark | median | fastest | slowest | per second |\n|---|---|---|---|---|\n");
+    for row in rows {
+        let Row { name, median, fastest, slowest, throughput } = row;
+        let _ = writeln!(text, "| {name} | {median} | {fastest} | {slowest} | {throughput} |");
+    }
+    text
+}
+
+/// The tables already on the page, by crate.
+fn sections_of(page: &str) -> BTreeMap<String, String> {
+    let body = page.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END)).map_or("", |(body, _)| body);
+    body.split("\n### ")
+        .skip(1)
+        .filter_map(|section| section.split_once('\n'))
+        .map(|(name, text)| (name.trim().to_owned(), format!("{}\n", text.trim())))
+        .collect()
+}
+
+fn page_body(machine: &str, sections: &BTreeMap<String, String>) -> String {
+    use std::fmt::Write;
+    let mut text = format!("\nMachine: {machine}. Command: `cargo xtask bench`.\n");
+    for (name, section) in sections {
+        let _ = write!(text, "\n### {name}\n\n{section}");
+    }
+    text.push('\n');
+    text
+}
+
+fn replace_between(page: &str, body: &str) -> Result<String> {
+    let markers = page.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
+    let (head, tail) =
+        markers.with_context(|| format!("docs/benchmarks.md has no lines `{BEGIN}` and `{END}` to write between"))?;
+    Ok(format!("{head}{BEGIN}\n{body}{END}{tail}"))
+}
+
+fn machine() -> String {
+    let read = |file: &str| std::fs::read_to_string(Path::new(file)).unwrap_or_default();
+    let value = |text: &str, key: &str, separator: char| {
+        text.lines()
+            .filter_map(|line| line.split_once(separator))
+            .find(|(name, _)| name.trim() == key)
+            .map(|(_, value)| value.trim().trim_matches('"').to_owned())
+    };
+    let processor =
+        value(&read("/proc/cpuinfo"), "model name", ':').unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let system = value(&read("/etc/os-release"), "PRETTY_NAME", '=').unwrap_or_else(|| std::env::consts::OS.to_owned());
+    let rustc = process::output(Command::new("rustc").arg("--version")).unwrap_or_default();
+    let rustc = rustc.split(" (").next().unwrap_or_default().trim().to_owned();
+    format!("{processor}, {count} logical processors, {system}, {rustc}, profile `bench`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Captured from divan 0.1.21.
+    const DIVAN: &str = "\
+     Running benches/probe.rs
+Timer precision: 20 ns
+probe              fastest       │ slowest       │ median        │ mean          │ samples │ iters
+├─ fresh           23.1 µs       │ 90.2 µs       │ 24.5 µs       │ 25 µs         │ 100     │ 100
+│                  43.2 Kitem/s  │ 11 Kitem/s    │ 40.8 Kitem/s  │ 40 Kitem/s    │         │
+╰─ table                         │               │               │               │         │
+   ├─ 100          1.2 µs        │ 9.2 µs        │ 1.5 µs        │ 1.6 µs        │ 100     │ 6400
+   ╰─ 1000         12 µs         │ 92 µs         │ 15 µs         │ 16 µs         │ 100     │ 800
+
+result: bytes per sample on disk = 38.4 B
+";
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(ToOwned::to_owned).collect()
+    }
+
+    #[test]
+    fn reads_divans_tree_and_result_lines() {
+        let rows = parse(&lines(DIVAN));
+        let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names, ["probe / fresh", "probe / table / 100", "probe / table / 1000", "bytes per sample on disk"]);
+        assert_eq!((rows[0].median.as_str(), rows[0].throughput.as_str()), ("24.5 µs", "40.8 Kitem/s"));
+        assert_eq!((rows[2].fastest.as_str(), rows[2].slowest.as_str()), ("12 µs", "92 µs"));
+        assert_eq!(rows[3].median, "38.4 B");
+    }
+
+    #[test]
+    fn a_page_keeps_its_prose_and_the_tables_of_crates_that_did_not_run() {
+        let page = format!("# Benchmarks\n\nprose\n\n{BEGIN}\n{END}\n\nmore\n");
+        let rows = parse(&lines(DIVAN));
+        let mut sections = sections_of(&page);
+        assert!(sections.is_empty());
+        sections.insert("serving".into(), table(&rows));
+        let first = replace_between(&page, &page_body("a machine", &sections)).unwrap();
+        assert!(first.starts_with("# Benchmarks\n\nprose\n") && first.ends_with("\n\nmore\n"), "{first}");
+        let mut again = sections_of(&first);
+        assert_eq!(again, sections);
+        again.insert("store".into(), table(&rows[3..]));
+        let second = replace_between(&first, &page_body("a machine", &again)).unwrap();
+        assert_eq!(sections_of(&second), again);
+        assert!(replace_between("no markers", "").is_err());
+    }
+}

@@ -1,0 +1,143 @@
+//! System packages: on Debian and Ubuntu the missing ones are named, then installed; elsewhere they are named.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::process;
+use crate::setup::{Needs, python};
+
+/// The packages of Debian 12+ and Ubuntu 22.04+ behind each need. `WebKitGTK` brings GTK; the keyring crate speaks D-Bus
+/// itself and needs no library.
+fn packages(needs: Needs, venv_missing: bool) -> Vec<&'static str> {
+    let groups: [(bool, &[&str]); 5] = [
+        (needs.app, &["build-essential", "pkg-config", "libwebkit2gtk-4.1-dev"]),
+        (needs.virtual_display, &["xvfb", "dbus"]),
+        (needs.keyring, &["dbus", "dbus-x11", "gnome-keyring"]),
+        (needs.web_driver, &["webkit2gtk-driver"]),
+        (venv_missing, &["python3-venv"]),
+    ];
+    let mut names: Vec<&str> =
+        groups.into_iter().filter(|(needed, _)| *needed).flat_map(|(_, names)| names.iter().copied()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Installs what is missing, or says what to install.
+pub(crate) fn install(needs: Needs) -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        println!(
+            "system: not Linux; Tauri's prerequisites for this system are at https://tauri.app/start/prerequisites/"
+        );
+        return Ok(());
+    }
+    let names = packages(needs, needs.servers && python::venv_missing());
+    if names.is_empty() {
+        return Ok(());
+    }
+    if process::find_program("dpkg-query").is_none() || process::find_program("apt-get").is_none() {
+        println!(
+            "system: not Debian or Ubuntu; install the equivalents of these Debian packages if they are missing: {}",
+            names.join(" ")
+        );
+        return Ok(());
+    }
+    let missing = missing(&names);
+    if missing.is_empty() {
+        println!("system packages: present");
+        return Ok(());
+    }
+    let prefix: &[&str] = if is_root() { &[] } else { &["sudo"] };
+    let commands = apt_commands(prefix, &missing);
+    println!("system packages missing: {}", missing.join(" "));
+    println!("installing with:");
+    for command in &commands {
+        println!("  {}", command.join(" "));
+    }
+    if !is_root() && process::find_program("sudo").is_none() {
+        bail!("cannot install packages: you are not root and there is no `sudo`; run the commands above as root");
+    }
+    for command in &commands {
+        let mut child = Command::new(&command[0]);
+        child.args(&command[1..]);
+        if let Err(error) = process::run(&mut child) {
+            bail!("{error}\nhint: run the commands above by hand, then start again");
+        }
+    }
+    let still = self::missing(&names);
+    if !still.is_empty() {
+        bail!("apt-get ended well, but these packages are still missing: {}", still.join(" "));
+    }
+    Ok(())
+}
+
+fn apt_commands(prefix: &[&str], missing: &[String]) -> [Vec<String>; 2] {
+    // `env` and not our own environment: sudo drops variables.
+    let start = |rest: &[&str]| -> Vec<String> {
+        prefix
+            .iter()
+            .chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"].iter())
+            .chain(rest)
+            .map(ToString::to_string)
+            .collect()
+    };
+    let mut install = start(&["install", "--yes", "--no-install-recommends"]);
+    install.extend(missing.iter().cloned());
+    [start(&["update"]), install]
+}
+
+fn missing(names: &[&'static str]) -> Vec<String> {
+    // dpkg-query fails when any name is unknown to it but still lists the others.
+    let output = Command::new("dpkg-query")
+        .args(["--show", "--showformat", "${db:Status-Status} ${Package}\n"])
+        .args(names)
+        .output();
+    let listing = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    not_installed(names, &listing)
+}
+
+fn not_installed(names: &[&str], listing: &str) -> Vec<String> {
+    names
+        .iter()
+        .filter(|name| !listing.lines().any(|line| line.strip_prefix("installed ") == Some(**name)))
+        .map(ToString::to_string)
+        .collect()
+}
+
+fn is_root() -> bool {
+    #[cfg(unix)]
+    return rustix::process::geteuid().is_root();
+    #[cfg(not(unix))]
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_installed_packages_count() {
+        let listing = "installed xvfb\nconfig-files dbus\nnot-installed xauth\n";
+        assert_eq!(not_installed(&["dbus", "xauth", "xvfb", "zzz"], listing), ["dbus", "xauth", "zzz"]);
+    }
+
+    #[test]
+    fn packages_follow_the_needs() {
+        assert!(packages(Needs::default(), false).is_empty());
+        let run = packages(Needs { app: true, ui: true, ..Needs::default() }, false);
+        assert_eq!(run, ["build-essential", "libwebkit2gtk-4.1-dev", "pkg-config"]);
+        let test = packages(Needs { virtual_display: true, keyring: true, ..Needs::default() }, true);
+        assert_eq!(test, ["dbus", "dbus-x11", "gnome-keyring", "python3-venv", "xvfb"]);
+    }
+
+    #[test]
+    fn the_printed_command_works_through_sudo() {
+        let [update, install] = apt_commands(&["sudo"], &["xvfb".to_owned()]);
+        assert_eq!(update.join(" "), "sudo env DEBIAN_FRONTEND=noninteractive apt-get update");
+        assert_eq!(
+            install.join(" "),
+            "sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends xvfb"
+        );
+    }
+}
