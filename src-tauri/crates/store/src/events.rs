@@ -1,0 +1,74 @@
+//! The timeline: what happened, to which endpoint, when.
+
+use pilothouse_domain::{EndpointId, Event, TimestampMs};
+
+use crate::error::is_foreign_key_violation;
+use crate::json::{from_json, to_json};
+use crate::{Store, StoreError};
+
+pub(crate) const V1: &str = "
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms INTEGER NOT NULL,
+    endpoint INTEGER REFERENCES endpoint (id) ON DELETE CASCADE,
+    kind TEXT NOT NULL
+) STRICT;
+CREATE INDEX event_by_endpoint ON event (endpoint, at_ms);";
+
+/// The timeline of the whole fleet is asked for as often as that of one endpoint.
+pub(crate) const V2: &str = "CREATE INDEX event_by_time ON event (at_ms);";
+
+/// Which events to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Only those of this endpoint; `None`: all, also those of this machine.
+    pub endpoint: Option<EndpointId>,
+    /// Not before this.
+    pub from: TimestampMs,
+    /// Before this.
+    pub to: TimestampMs,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl Store {
+    /// Stores an event (its `id` is ignored) and returns its number.
+    pub fn append_event(&self, event: &Event) -> Result<i64, StoreError> {
+        let kind = to_json("event", &event.kind)?;
+        let (at, endpoint) = (event.at, event.endpoint);
+        self.write("store the event", move |connection| {
+            connection
+                .prepare_cached("INSERT INTO event (at_ms, endpoint, kind) VALUES (?1, ?2, ?3)")?
+                .execute((at.0, endpoint.map(|id| id.0), kind))
+                .map_err(|error| match endpoint {
+                    Some(id) if is_foreign_key_violation(&error) => StoreError::not_found("endpoint", id),
+                    _ => error.into(),
+                })?;
+            Ok(connection.last_insert_rowid())
+        })
+    }
+
+    /// The events that the filter lets through, newest first.
+    pub fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
+        self.read("read the events", |connection| {
+            let condition = if filter.endpoint.is_some() { "endpoint = ?4" } else { "?4 IS NULL" };
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT id, at_ms, endpoint, kind FROM event WHERE at_ms >= ?1 AND at_ms < ?2 AND {condition}
+                 ORDER BY at_ms DESC, id DESC LIMIT ?3"
+            ))?;
+            let mut rows =
+                statement.query((filter.from.0, filter.to.0, filter.limit, filter.endpoint.map(|id| id.0)))?;
+            let mut events = Vec::new();
+            while let Some(row) = rows.next()? {
+                let id = row.get(0)?;
+                events.push(Event {
+                    id,
+                    at: TimestampMs(row.get(1)?),
+                    endpoint: row.get::<_, Option<i64>>(2)?.map(EndpointId),
+                    kind: from_json("event", id, &row.get::<_, String>(3)?)?,
+                });
+            }
+            Ok(events)
+        })
+    }
+}

@@ -1,0 +1,58 @@
+//! The last known health of each endpoint, so that a restart goes on where it stopped.
+
+use std::collections::HashMap;
+
+use pilothouse_domain::{EndpointId, Health, HealthState, TimestampMs};
+
+use crate::error::is_foreign_key_violation;
+use crate::{Store, StoreError};
+
+pub(crate) const V1: &str = "
+CREATE TABLE health (
+    endpoint INTEGER PRIMARY KEY REFERENCES endpoint (id) ON DELETE CASCADE,
+    health TEXT NOT NULL,
+    since_ms INTEGER NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;";
+
+impl Store {
+    /// Remembers the endpoint's health.
+    pub fn set_health(&self, endpoint: EndpointId, state: &HealthState) -> Result<(), StoreError> {
+        let state = state.clone();
+        self.write("store the health", move |connection| {
+            connection
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO health (endpoint, health, since_ms, reason) VALUES (?1, ?2, ?3, ?4)",
+                )?
+                .execute((endpoint.0, state.health.as_str(), state.since.0, state.reason))
+                .map_err(|error| match is_foreign_key_violation(&error) {
+                    true => StoreError::not_found("endpoint", endpoint),
+                    false => error.into(),
+                })?;
+            Ok(())
+        })
+    }
+
+    /// The health of every endpoint that has one.
+    pub fn health(&self) -> Result<HashMap<EndpointId, HealthState>, StoreError> {
+        self.read("read the health", |connection| {
+            let mut statement = connection.prepare_cached("SELECT endpoint, health, since_ms, reason FROM health")?;
+            let mut rows = statement.query([])?;
+            let mut states = HashMap::new();
+            while let Some(row) = rows.next()? {
+                let endpoint = EndpointId(row.get(0)?);
+                let word: String = row.get(1)?;
+                let health = parse(&word)
+                    .ok_or_else(|| StoreError::unreadable("health", endpoint, format!("`{word}` is no health")))?;
+                states.insert(endpoint, HealthState { health, since: TimestampMs(row.get(2)?), reason: row.get(3)? });
+            }
+            Ok(states)
+        })
+    }
+}
+
+fn parse(word: &str) -> Option<Health> {
+    [Health::Healthy, Health::Degraded, Health::Down, Health::Unknown, Health::Paused]
+        .into_iter()
+        .find(|health| health.as_str() == word)
+}

@@ -1,0 +1,230 @@
+//! Opening a file: whose it is, whether it is sound, and bringing it to this build's schema.
+//!
+//! What must stay true: a file that is not ours, or newer than this build, is not written to, not even by SQLite's own
+//! housekeeping; a file with data is copied before its schema changes; a file left behind by a crash is checked.
+//!
+//! Who else has the file open is known from a lock on the empty file `NAME.lock` beside it: everyone holds it in shared
+//! mode, so whoever gets it alone is alone. The operating system gives it back when a process dies.
+
+use std::fs::{File, OpenOptions as FileOptions, TryLockError};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::StoreError;
+use crate::migrations::{self, LATEST};
+use crate::readers::open_reader;
+
+/// `PRAGMA application_id` of a Pilothouse database: the bytes `Pilo`.
+pub(crate) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"Pilo");
+
+/// How the store waits and batches. The default suits the app and the CLI alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// How long to wait for another process that is writing, in milliseconds.
+    pub busy_timeout_ms: u32,
+    /// A batch of probes is written when it has this many rows …
+    pub batch_rows: usize,
+    /// … or when its first probe has waited for this long, in milliseconds.
+    pub batch_ms: u32,
+    /// How many probes may wait when the disk does not keep up.
+    pub queue_rows: usize,
+    /// How long `append_probe` waits for room in a full queue, in milliseconds.
+    pub queue_wait_ms: u32,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { busy_timeout_ms: 5_000, batch_rows: 500, batch_ms: 1_000, queue_rows: 20_000, queue_wait_ms: 2_000 }
+    }
+}
+
+/// An opened file.
+pub(crate) struct Opened {
+    pub(crate) writer: Connection,
+    /// The shared lock; `None` where the file system cannot lock.
+    pub(crate) presence: Option<File>,
+}
+
+/// Opens `path`, see [`crate::Store::open`].
+pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Opened, StoreError> {
+    let operation = "open the database";
+    let busy_timeout = Duration::from_millis(options.busy_timeout_ms.into());
+    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent).map_err(|e| StoreError::file("create the folder of", path, e))?;
+    }
+    // Before anything is created beside it: a file of somebody else stays exactly as it was.
+    inspect(path, busy_timeout).map_err(|e| e.during(operation, path))?;
+    let (lock, alone) = take_lock(path)?;
+    // Again under the lock: another process may have just created or migrated the file.
+    let found = inspect(path, busy_timeout).map_err(|e| e.during(operation, path))?;
+    let writer = prepare(path, found, alone, busy_timeout).map_err(|e| e.during(operation, path))?;
+    let presence = lock.map(|file| if alone { share(file, path) } else { Ok(file) }).transpose()?;
+    // Between giving back the exclusive lock and taking the shared one, a newer Pilothouse may have migrated.
+    refuse_newer(path, migrations::version(&writer).map_err(|e| e.during(operation, path))?)?;
+    Ok(Opened { writer, presence })
+}
+
+/// What stands at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// Nothing, or an empty file.
+    Nothing,
+    /// A database of ours.
+    Ours { version: u32, unfinished_log: bool },
+}
+
+/// Looks at the file without changing anything.
+fn inspect(path: &Path, busy_timeout: Duration) -> Result<Found, StoreError> {
+    let mut header = [0_u8; 100];
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(StoreError::file("read", path, error)),
+    };
+    let length = file.metadata().map_err(|e| StoreError::file("read", path, e))?.len();
+    if length == 0 {
+        return Ok(Found::Nothing);
+    }
+    let mut read = 0;
+    let mut limited = file.take(header.len() as u64);
+    while read < header.len() {
+        match limited.read(&mut header[read..]) {
+            Ok(0) => break,
+            Ok(n) => read += n,
+            Err(error) => return Err(StoreError::file("read", path, error)),
+        }
+    }
+    // SQLite's file format, section 1.3: magic at 0, user version at 60, application id at 68, both big-endian.
+    let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    if read < header.len() || &header[..16] != b"SQLite format 3\0" || number(68) != APPLICATION_ID as u32 {
+        return Err(StoreError::NotOurs { path: path.to_owned() });
+    }
+    let unfinished_log = std::fs::metadata(log_path(path)).is_ok_and(|log| log.len() > 0);
+    // The header in the file lags behind the log.
+    let version = if unfinished_log { migrations::version(&open_reader(path, busy_timeout)?)? } else { number(60) };
+    refuse_newer(path, version)?;
+    Ok(Found::Ours { version, unfinished_log })
+}
+
+fn refuse_newer(path: &Path, found: u32) -> Result<(), StoreError> {
+    if found > LATEST {
+        return Err(StoreError::NewerFile { path: path.to_owned(), found, supported: LATEST });
+    }
+    Ok(())
+}
+
+/// Opens the write connection; checks, copies and migrates as needed. `alone` says that no other process has the file.
+fn prepare(path: &Path, found: Found, alone: bool, busy_timeout: Duration) -> Result<Connection, StoreError> {
+    if found == Found::Nothing {
+        create_private(path)?;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut writer = Connection::open_with_flags(path, flags)?;
+    writer.busy_timeout(busy_timeout)?;
+    if found == Found::Nothing {
+        // Both stand in the file's first page, which is written here, before the log exists: from then on the file can
+        // be told to be ours by its header alone.
+        writer.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+        writer.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    if matches!(found, Found::Ours { unfinished_log: true, .. }) && alone {
+        tracing::warn!(path = %path.display(), "the database was not closed cleanly; checking it");
+        quick_check(&writer, path)?;
+    }
+    // Changing the mode does not wait for the busy timeout where it could deadlock, so try only when it must change.
+    let mode: String = writer.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    if mode != "wal" {
+        writer.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    }
+    writer.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8000;
+         PRAGMA journal_size_limit = 33554432; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+    )?;
+    writer.set_prepared_statement_cache_capacity(64);
+    if let Found::Ours { version, .. } = found
+        && (1..LATEST).contains(&version)
+    {
+        if !alone {
+            return Err(StoreError::InUse { path: path.to_owned(), supported: LATEST });
+        }
+        back_up(&writer, path, LATEST)?;
+    }
+    migrations::migrate(&mut writer, LATEST)?;
+    Ok(writer)
+}
+
+/// Creates an empty file that only its owner can read: it lists internal host names.
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    let mut options = FileOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|e| StoreError::file("create", path, e))
+}
+
+fn quick_check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict == "ok" { Ok(()) } else { Err(StoreError::corrupt(path, verdict)) }
+}
+
+/// Copies the database to `NAME.before-vN.bak`. The name appears only when the copy is complete and on the disk.
+fn back_up(connection: &Connection, path: &Path, version: u32) -> Result<(), StoreError> {
+    let target = backup_path(path, version);
+    let partial = with_suffix(&target, ".partial");
+    let failed = |error| StoreError::file("write the back-up", &target, error);
+    match std::fs::remove_file(&partial) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    create_private(&partial)?;
+    let name = partial.to_str().ok_or_else(|| failed(std::io::Error::other("the path is not valid Unicode")))?;
+    connection.execute("VACUUM INTO ?1", [name])?;
+    File::options().write(true).open(&partial).and_then(|file| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&partial, &target).map_err(failed)?;
+    tracing::info!(backup = %target.display(), "the database was copied before its schema changes");
+    Ok(())
+}
+
+/// Where the copy stands that is made before the migration to `version`.
+pub(crate) fn backup_path(path: &Path, version: u32) -> PathBuf {
+    with_suffix(path, &format!(".before-v{version}.bak"))
+}
+
+/// SQLite's write-ahead log of `path`.
+pub(crate) fn log_path(path: &Path) -> PathBuf {
+    with_suffix(path, "-wal")
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Takes the lock on `NAME.lock`: exclusively when nobody else has it (second value `true`), in shared mode otherwise,
+/// after waiting for whoever is checking or migrating right now. No lock where the file system cannot lock.
+fn take_lock(path: &Path) -> Result<(Option<File>, bool), StoreError> {
+    let lock_path = with_suffix(path, ".lock");
+    create_private(&lock_path)?;
+    let file = File::options().write(true).open(&lock_path).map_err(|e| StoreError::file("open", &lock_path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok((Some(file), true)),
+        Err(TryLockError::WouldBlock) => {
+            file.lock_shared().map_err(|e| StoreError::file("lock", &lock_path, e))?;
+            Ok((Some(file), false))
+        }
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!(path = %lock_path.display(), %error, "this file system cannot lock; unclean stops are not noticed");
+            Ok((None, false))
+        }
+    }
+}
+
+/// Turns the exclusive lock into a shared one.
+fn share(file: File, path: &Path) -> Result<File, StoreError> {
+    file.unlock().and_then(|()| file.lock_shared()).map_err(|e| StoreError::file("lock", path, e))?;
+    Ok(file)
+}

@@ -1,0 +1,208 @@
+//! Raw samples: one row per probe, clustered by endpoint and time.
+//!
+//! What must stay true: nothing outside this file reads or writes the table `sample`, except retention, which removes
+//! whole days; a probe is never lost to another one of the same millisecond; the rollups change in the same transaction.
+
+use std::collections::HashMap;
+
+use pilothouse_domain::{EndpointId, Outcome, Phases, Probe, TimestampMs, UnknownReason, VersionId};
+use rusqlite::{Connection, Row};
+
+use crate::text::TextCache;
+use crate::{Beat, Store, StoreError, endpoints, rollups};
+
+/// The outcome is kind × 256 + reason ([`Outcome::codes`]), so that `ok`, like a 0 or 1 flag, takes no byte. No foreign
+/// key to the endpoint: removing one would have to remove millions of rows in one transaction.
+pub(crate) const V1: &str = "
+CREATE TABLE sample (
+    endpoint INTEGER NOT NULL,
+    ts_ms INTEGER NOT NULL,
+    outcome INTEGER NOT NULL,
+    late_us INTEGER NOT NULL,
+    http_status INTEGER,
+    version INTEGER,
+    dns_us INTEGER,
+    connect_us INTEGER,
+    tls_us INTEGER,
+    send_us INTEGER,
+    wait_us INTEGER,
+    receive_us INTEGER,
+    total_us INTEGER,
+    reused INTEGER NOT NULL,
+    response_bytes INTEGER NOT NULL,
+    detail INTEGER,
+    PRIMARY KEY (endpoint, ts_ms)
+) STRICT, WITHOUT ROWID;";
+
+const COLUMNS: &str = "ts_ms, outcome, late_us, http_status, (SELECT value FROM text WHERE id = version), dns_us, \
+                       connect_us, tls_us, send_us, wait_us, receive_us, total_us, reused, response_bytes, \
+                       (SELECT value FROM text WHERE id = detail)";
+
+/// The last millisecond of the year 9999. Later times are a broken clock, not a probe.
+const LATEST_MS: i64 = 253_402_300_799_999;
+/// Longest text of a detail, in characters.
+const DETAIL_CHARACTERS: usize = 300;
+
+impl Store {
+    /// Hands every sample of the endpoint in `[from, to)` to `visit`, oldest first. All reading of raw samples goes
+    /// through here; only committed probes are seen, so [`Store::flush`] first where the last second matters.
+    pub fn read_samples(
+        &self,
+        endpoint: EndpointId,
+        from: TimestampMs,
+        to: TimestampMs,
+        visit: &mut dyn FnMut(&Probe),
+    ) -> Result<(), StoreError> {
+        self.read("read the samples", |connection| read(connection, endpoint, from, to, visit))
+    }
+}
+
+/// Refuses a probe that no file could hold.
+pub(crate) fn check(probe: &Probe) -> Result<(), StoreError> {
+    if (0..=LATEST_MS).contains(&probe.due.0) {
+        return Ok(());
+    }
+    let problem =
+        format!("its time {} ms lies outside the years 1970 to 9999; check this machine's clock", probe.due.0);
+    Err(StoreError::Invalid { what: "probe", problem })
+}
+
+/// Stores the probes and adds them to the rollups. Those of endpoints that do not exist are dropped.
+pub(crate) fn insert(connection: &Connection, probes: &[Probe], texts: &mut TextCache) -> Result<(), StoreError> {
+    let mut exists: HashMap<i64, bool> = HashMap::new();
+    let mut stored = Vec::with_capacity(probes.len());
+    for probe in probes {
+        let id = probe.endpoint.0;
+        let known = match exists.get(&id) {
+            Some(&known) => known,
+            None => *exists.entry(id).or_insert(endpoints::exists(connection, id)?),
+        };
+        if known {
+            stored.push((insert_one(connection, probe, texts)?, probe));
+        } else {
+            tracing::debug!(endpoint = id, "dropped a probe of an endpoint that was removed");
+        }
+    }
+    rollups::add(connection, &stored)
+}
+
+/// Stores one probe at the first free millisecond from its time on, and returns that time.
+fn insert_one(connection: &Connection, probe: &Probe, texts: &mut TextCache) -> Result<TimestampMs, StoreError> {
+    let (kind, reason) = probe.outcome.codes();
+    let version = probe.version.as_ref().map(|v| texts.intern(connection, v.as_str(), probe.due.0)).transpose()?;
+    let detail = match &probe.detail {
+        Some(detail) => Some(texts.intern(connection, shorten(detail), probe.due.0)?),
+        None => None,
+    };
+    let phases = &probe.phases;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO sample (endpoint, ts_ms, outcome, late_us, http_status, version, dns_us, connect_us, tls_us,
+            send_us, wait_us, receive_us, total_us, reused, response_bytes, detail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) ON CONFLICT DO NOTHING",
+    )?;
+    let mut at = probe.due;
+    loop {
+        let inserted = statement.execute(rusqlite::params![
+            probe.endpoint.0,
+            at.0,
+            i64::from(kind) * 256 + i64::from(reason),
+            probe.late_us,
+            probe.http_status,
+            version,
+            phases.dns,
+            phases.connect,
+            phases.tls,
+            phases.send,
+            phases.wait,
+            phases.receive,
+            probe.total_us,
+            probe.reused,
+            probe.response_bytes,
+            detail,
+        ])?;
+        if inserted == 1 {
+            return Ok(at);
+        }
+        at = at.plus_ms(1);
+    }
+}
+
+fn shorten(detail: &str) -> &str {
+    detail.char_indices().nth(DETAIL_CHARACTERS).map_or(detail, |(end, _)| &detail[..end])
+}
+
+/// See [`Store::read_samples`].
+pub(crate) fn read(
+    connection: &Connection,
+    endpoint: EndpointId,
+    from: TimestampMs,
+    to: TimestampMs,
+    visit: &mut dyn FnMut(&Probe),
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM sample WHERE endpoint = ?1 AND ts_ms >= ?2 AND ts_ms < ?3 ORDER BY ts_ms"
+    ))?;
+    let mut rows = statement.query((endpoint.0, from.0, to.0))?;
+    while let Some(row) = rows.next()? {
+        visit(&decode(endpoint, row)?);
+    }
+    Ok(())
+}
+
+/// The last `n` samples of the endpoint as the fleet screen draws them, oldest first.
+pub(crate) fn read_last(connection: &Connection, endpoint: EndpointId, n: u32) -> Result<Vec<Beat>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT ts_ms, outcome, total_us, (SELECT value FROM text WHERE id = detail) FROM sample
+         WHERE endpoint = ?1 ORDER BY ts_ms DESC LIMIT ?2",
+    )?;
+    let mut rows = statement.query((endpoint.0, n))?;
+    let mut beats = Vec::new();
+    while let Some(row) = rows.next()? {
+        let at = TimestampMs(row.get(0)?);
+        let total_us = row.get::<_, Option<i64>>(2)?.map(saturated);
+        beats.push(Beat { at, outcome: outcome(endpoint, at, row.get(1)?), total_us, detail: row.get(3)? });
+    }
+    beats.reverse();
+    Ok(beats)
+}
+
+fn decode(endpoint: EndpointId, row: &Row<'_>) -> Result<Probe, StoreError> {
+    let count = |column: usize| -> Result<u32, rusqlite::Error> { Ok(saturated(row.get(column)?)) };
+    let optional = |column: usize| -> Result<Option<u32>, rusqlite::Error> {
+        Ok(row.get::<_, Option<i64>>(column)?.map(saturated))
+    };
+    let due = TimestampMs(row.get(0)?);
+    Ok(Probe {
+        endpoint,
+        due,
+        outcome: outcome(endpoint, due, row.get(1)?),
+        late_us: count(2)?,
+        http_status: optional(3)?.map(|status| u16::try_from(status).unwrap_or(u16::MAX)),
+        version: row.get::<_, Option<String>>(4)?.map(VersionId),
+        phases: Phases {
+            dns: optional(5)?,
+            connect: optional(6)?,
+            tls: optional(7)?,
+            send: optional(8)?,
+            wait: optional(9)?,
+            receive: optional(10)?,
+        },
+        total_us: optional(11)?,
+        reused: row.get::<_, i64>(12)? != 0,
+        response_bytes: count(13)?,
+        detail: row.get(14)?,
+    })
+}
+
+/// A stored number as `u32`; what does not fit is damage, and the nearest end of the range.
+pub(crate) fn saturated(value: i64) -> u32 {
+    u32::try_from(value.max(0)).unwrap_or(u32::MAX)
+}
+
+fn outcome(endpoint: EndpointId, due: TimestampMs, stored: i64) -> Outcome {
+    let codes = u8::try_from(stored / 256).ok().zip(u8::try_from(stored % 256).ok());
+    codes.and_then(|(kind, reason)| Outcome::from_codes(kind, reason)).unwrap_or_else(|| {
+        tracing::warn!(%endpoint, ts_ms = due.0, stored, "a stored outcome has no meaning; shown as unknown");
+        Outcome::Unknown(UnknownReason::Internal)
+    })
+}
