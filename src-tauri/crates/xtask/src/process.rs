@@ -212,7 +212,20 @@ fn ask_to_end(child: &Child, group: bool) {
     }
 }
 
-#[cfg(unix)]
+/// Whether a process of the group still runs. Zombies do not: in a container, nobody may ever collect them.
+#[cfg(target_os = "linux")]
+fn group_lives(child: &Child) -> bool {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
+    let group = child.id().to_string();
+    processes.flatten().any(|process| {
+        // proc(5): pid (name) state ppid pgrp …; the name may hold anything, so count from its last bracket.
+        let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
+        fields.next().is_some_and(|state| state != "Z") && fields.nth(1) == Some(group.as_str())
+    })
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
 fn group_lives(child: &Child) -> bool {
     pid(child).is_some_and(|pid| rustix::process::test_kill_process_group(pid).is_ok())
 }

@@ -15,12 +15,20 @@ use crate::process;
 /// The screen of tests and pictures, in pixels: the size at which every screen must answer without a scroll.
 pub(crate) const SCREEN: (u32, u32) = (1280, 800);
 
-/// Unlocks a new keyring with a passphrase from the environment, then becomes the wrapped command. The daemon goes to the
-/// background by itself and ends with the session's bus.
+/// Unlocks a new keyring with a passphrase from the environment, waits until it is on the bus (else the first caller
+/// would have the bus start a second, locked one), then becomes the wrapped command. The daemon goes to the background by
+/// itself and ends with the session's bus.
 const UNLOCK_THEN_RUN: &str = r#"printf %s "$PILOTHOUSE_KEYRING_PASSPHRASE" \
   | gnome-keyring-daemon --unlock --components=secrets >/dev/null 2>&1 \
   || { echo 'error: gnome-keyring-daemon did not start' >&2; exit 1; }
 unset PILOTHOUSE_KEYRING_PASSPHRASE
+tries=0
+until dbus-send --session --print-reply --dest=org.freedesktop.DBus / \
+    org.freedesktop.DBus.NameHasOwner string:org.freedesktop.secrets | grep -q 'boolean true'; do
+  tries=$((tries + 1))
+  [ "$tries" -lt 100 ] || { echo 'error: gnome-keyring-daemon did not come to the bus' >&2; exit 1; }
+  sleep 0.1
+done
 exec "$@""#;
 
 /// A display and private folders for window tests.
@@ -95,9 +103,10 @@ pub(crate) fn software_rendering(command: &mut Command) {
     command.env("WEBKIT_DISABLE_DMABUF_RENDERER", "1");
 }
 
-/// A UTF-8 locale with a language: under plain `C`, the page's `Intl` meets the invalid language tag `C`.
+/// A locale with a language. `WebKit` takes the page's language from the locale's name: under `C.UTF-8`, the default of
+/// many containers, it becomes the invalid tag `C`, on which `Intl` throws. A name that is not installed does no harm.
 pub(crate) fn locale(command: &mut Command) {
-    command.env("LANG", "C.UTF-8").env("LANGUAGE", "en_US").env_remove("LC_ALL");
+    command.env("LANG", "en_US.UTF-8").env_remove("LANGUAGE").env_remove("LC_ALL").env_remove("LC_CTYPE");
 }
 
 /// A folder only we can enter, removed when dropped. Its path is short: sockets live in it, and their paths are limited to
@@ -146,6 +155,31 @@ mod tests {
         assert_eq!(outer.get_current_dir(), Some(Path::new("/")));
         let variables: Vec<_> = outer.get_envs().collect();
         assert_eq!(variables, [("GONE".as_ref(), None), ("KEPT".as_ref(), Some("1".as_ref()))]);
+    }
+
+    /// Needs the packages xvfb, dbus and gnome-keyring, which `cargo xtask test` installs.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_session_has_a_display_an_unlocked_keyring_and_folders_of_its_own() {
+        let session = TestSession::start().unwrap();
+        assert!(!session.display.picture().unwrap().is_painted());
+        let mut ask = Command::new("sh");
+        ask.args([
+            "-c",
+            "echo \"data $XDG_DATA_HOME\"; echo \"display $DISPLAY\"
+             dbus-send --session --print-reply --dest=org.freedesktop.secrets \\
+               /org/freedesktop/secrets/collection/login org.freedesktop.DBus.Properties.Get \\
+               string:org.freedesktop.Secret.Collection string:Locked",
+        ]);
+        let (lines, result) = process::run_keeping(&mut session.wrap(&ask), |_| true);
+        result.unwrap();
+        let has = |needle: &str| lines.iter().any(|line| line.contains(needle));
+        assert!(has("boolean false"), "the keyring is not unlocked: {lines:?}");
+        assert!(has(&format!("data {}", session.folder.path().display())), "{lines:?}");
+        assert!(has(&format!("display {}", session.display.name())), "{lines:?}");
+        let folder = session.folder.path().to_path_buf();
+        drop(session);
+        assert!(!folder.exists());
     }
 
     #[test]

@@ -28,10 +28,10 @@ struct Stage {
 const NOTHING: Needs =
     Needs { app: false, ui: false, virtual_display: false, keyring: false, web_driver: false, servers: false };
 const UI: Needs = Needs { ui: true, ..NOTHING };
-// The secrets crate's own tests start a keyring; the app crate embeds the built UI when it compiles.
-const RUST: Needs = Needs { app: true, ui: true, keyring: true, ..NOTHING };
+// Tests of secrets and xtask start a keyring and a display; the app crate embeds the built UI when it compiles.
+const RUST: Needs = Needs { app: true, ui: true, keyring: true, virtual_display: true, ..NOTHING };
 const SERVERS: Needs = Needs { servers: true, ..RUST };
-const WINDOW: Needs = Needs { virtual_display: true, web_driver: true, ..SERVERS };
+const WINDOW: Needs = Needs { web_driver: true, ..SERVERS };
 
 const STAGES: &[Stage] = &[
     Stage { name: "fmt", about: "rustfmt changes nothing", needs: NOTHING, run: fmt },

@@ -192,8 +192,8 @@ fn no_machine_paths(source: &Source) -> Vec<Violation> {
         for root in ROOTS {
             for (at, _) in line.match_indices(root) {
                 let before = line[..at].chars().next_back();
-                let is_start =
-                    before.is_none_or(|c| !(c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | '}' | '>')));
+                let is_start = before
+                    .is_none_or(|c| !(c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | '}' | '>' | '~')));
                 let after = &line[at + root.len()..];
                 let is_example = matches!(root, "/home/" | "/Users/" | "C:\\Users\\")
                     && (EXAMPLES.iter().any(|name| after.starts_with(name))
