@@ -1,1 +1,8 @@
 //! Shared set-up of the integration and window tests.
+//!
+//! What it is: real model servers as processes ([`RealServer`]). What must stay true: everything listens on loopback only,
+//! on a free port, and is ended by its id when its value goes away.
+
+mod real_server;
+
+pub use real_server::{RealServer, Registered, RegisteredVersion};
