@@ -52,7 +52,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let sources = read_sources(&workspace.root)?;
     let packages = dependencies::read(workspace)?;
     let mut violations = dependencies::check(&packages);
-    violations.extend(sources::check(&sources));
+    violations.extend(sources::check(&sources, &places(&workspace.root)));
     violations.extend(commands::check(&sources));
     violations.sort();
     violations.dedup();
@@ -64,6 +64,16 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     }
     println!("tidy: {} packages and {} files hold the invariants", packages.len(), sources.len());
     Ok(())
+}
+
+/// Paths that name this machine: the checkout and the folders beside it, unless it stands among the system's own.
+fn places(root: &Path) -> Vec<String> {
+    let mut places = vec![root.to_path_buf()];
+    if let Some(parent) = root.parent().filter(|parent| parent.parent().is_some() && **parent != std::env::temp_dir()) {
+        let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+        places.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir() && path != root));
+    }
+    places.iter().map(|path| path.to_string_lossy().into_owned()).collect()
 }
 
 /// Every text file that is ours: no dependencies, no build output, no generated schemas.

@@ -237,6 +237,8 @@ mod tests {
             ("pilothouse-store", "pilothouse-engine", false, 1),
             ("pilothouse-engine", "pilothouse-store", false, 0),
             ("pilothouse-cli", "pilothouse", false, 1),
+            ("pilothouse-engine", "pilothouse-control", false, 0),
+            ("pilothouse-cli", "pilothouse-control", false, 1),
         ] {
             assert_eq!(violations(package, dependency, only_tests), expected, "{package} on {dependency}");
         }
