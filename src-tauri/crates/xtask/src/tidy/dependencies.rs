@@ -96,6 +96,12 @@ const RULES: &[Rule] = &[
         free_in_tests: false,
         why: "only `charts` draws",
     },
+    Rule {
+        matches: |name| name == "pilothouse-control",
+        allowed: &["pilothouse-engine", TESTS],
+        free_in_tests: true,
+        why: "a control plane is written to only by the engine's persisted rollback runs",
+    },
     Rule { matches: |name| name == TESTKIT, allowed: &[TESTS], free_in_tests: true, why: "`testkit` is for tests" },
     Rule {
         matches: |name| name == "xtask",
