@@ -1,1 +1,27 @@
-//! Placeholder while the workspace is laid out.
+//! Model servers: how they are reached, spoken to, recognised and checked.
+//!
+//! What it is: [`Transport`] (timed HTTP exchanges, and clients for control planes), [`ModelClient`] (one endpoint:
+//! probe, predict, metadata) over one file per serving protocol, [`detect()`] (which server stands behind a bare URL) and
+//! the checks an answer must pass. What it hides: sockets, TLS, proxies, redirects, wire formats. What must stay true:
+//! this crate's transport is the only place that opens client sockets; a failure of ours is never reported as one of the
+//! target; no answer of any bytes panics; no credential appears in an error, a detail, a log or `Debug`.
+
+pub mod checks;
+pub mod client;
+pub mod credential;
+pub mod detect;
+mod error;
+pub mod protocol;
+mod text;
+pub mod transport;
+
+pub use client::{ModelClient, Prediction, ProbeReport};
+pub use credential::{ClientIdentity, Credential};
+pub use detect::{DetectFailure, DetectedModel, Detection, detect};
+pub use error::{PredictFailure, ServingError};
+pub use protocol::{ModelMetadata, TensorSpec};
+pub use transport::control_client::read_capped;
+pub use transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, Transport, TransportConfig};
+
+/// `pilothouse/VERSION`, sent as `User-Agent` with every request.
+pub const USER_AGENT: &str = concat!("pilothouse/", env!("CARGO_PKG_VERSION"));

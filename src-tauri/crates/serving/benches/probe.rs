@@ -1,0 +1,3 @@
+//! Placeholder until the fake servers exist.
+
+fn main() {}

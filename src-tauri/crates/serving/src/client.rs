@@ -1,0 +1,346 @@
+//! One endpoint, ready to be asked: probes with every phase timed, predictions in batches, metadata.
+//!
+//! What it hides: which protocol is spoken, when metadata are fetched, which connection is used. What must stay true: a
+//! probe is one timed request and never an error; the metadata that shape a request are fetched outside the timed
+//! request, and forgotten when the server no longer agrees with them; every detail is redacted before it leaves.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{HeaderName, HeaderValue};
+use pilothouse_domain::{Cell, Outcome, Phases, ProbeConfig, Table, Target, TargetFailure, UnknownReason, VersionId};
+use tokio::sync::Semaphore;
+
+use crate::protocol::{self, Answer, Call, ModelMetadata, ServingProtocol, predict_failure, status_failure};
+use crate::transport::{ConnectionSlot, Exchange, ExchangeRequest, Failure, Limits, TlsProfile, Transport};
+use crate::{ClientIdentity, Credential, PredictFailure, ServingError, checks};
+
+/// Prediction batches in flight at once on one endpoint.
+const PREDICTIONS_IN_FLIGHT: usize = 4;
+
+/// What one probe found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProbeReport {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The HTTP status, when an answer came.
+    pub http_status: Option<u16>,
+    /// The model version that the answer reported.
+    pub version: Option<VersionId>,
+    /// Time per phase.
+    pub phases: Phases,
+    /// From the request's start to its end, in microseconds; absent when nothing was tried.
+    pub total_us: Option<u32>,
+    /// Whether a kept-alive connection was used.
+    pub reused: bool,
+    /// Decoded size of the answer's body in bytes.
+    pub response_bytes: u32,
+    /// What happened, to what; absent when all is well. At most 300 characters, never with a secret.
+    pub detail: Option<String>,
+}
+
+/// A model's predictions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// One row per input row.
+    pub rows: Vec<Vec<Cell>>,
+    /// The model version that the answer reported.
+    pub version: Option<VersionId>,
+}
+
+/// Everything needed to ask one endpoint.
+pub struct ModelClient {
+    transport: Arc<Transport>,
+    target: Target,
+    protocol: Box<dyn ServingProtocol>,
+    limits: Limits,
+    credential: Credential,
+    header: Option<(HeaderName, HeaderValue)>,
+    tls: TlsProfile,
+    /// The probe's own connection, so that predictions do not disturb what is measured.
+    probe_connection: tokio::sync::Mutex<ConnectionSlot>,
+    idle: Mutex<Vec<ConnectionSlot>>,
+    in_flight: Semaphore,
+    known: Mutex<Known>,
+}
+
+/// What was learned from the server and is kept until it contradicts.
+#[derive(Default)]
+struct Known {
+    metadata: Option<Arc<ModelMetadata>>,
+    /// The server has no metadata for this model (404 and the like).
+    has_no_metadata: bool,
+    probe_call: Option<Arc<Call>>,
+}
+
+impl ModelClient {
+    /// A client for `target`. Files named in its TLS settings are read at the first use of https.
+    pub fn new(
+        transport: Arc<Transport>,
+        target: &Target,
+        probe: &ProbeConfig,
+        credential: Credential,
+        identity: Option<ClientIdentity>,
+    ) -> Result<Self, ServingError> {
+        if !matches!(target.url.scheme(), "http" | "https") || target.url.host_str().is_none() {
+            return Err(ServingError::Target("the URL must begin with http:// or https:// and name a host".into()));
+        }
+        if !target.url.username().is_empty() || target.url.password().is_some() {
+            return Err(ServingError::Target(
+                "the URL must not contain a user or password; store the secret in the keyring instead".into(),
+            ));
+        }
+        let header = credential.header()?;
+        Ok(Self {
+            tls: transport.tls_profile(&target.tls, identity),
+            transport,
+            target: target.clone(),
+            protocol: protocol::of_target(target)?,
+            limits: Limits::from(probe),
+            credential,
+            header,
+            probe_connection: tokio::sync::Mutex::default(),
+            idle: Mutex::default(),
+            in_flight: Semaphore::new(PREDICTIONS_IN_FLIGHT),
+            known: Mutex::default(),
+        })
+    }
+
+    /// Makes one probe: one timed request. `fresh` forces a new connection, so that its phases are sampled.
+    ///
+    /// With [`Target::probe_input`] the request is a prediction and its answer must pass every check; without it the
+    /// protocol's health route is asked. Metadata that shape the prediction are fetched before, untimed, and only when
+    /// they are not known yet; if that fails for want of an answer, its failure is the probe's.
+    pub async fn probe(&self, fresh: bool) -> ProbeReport {
+        let mut report = match &self.target.probe_input {
+            Some(input) => self.probe_prediction(input, fresh).await,
+            None => self.probe_health(fresh).await,
+        };
+        report.detail = report.detail.map(|detail| self.credential.redact(&detail));
+        tracing::debug!(
+            host = self.target.url.host_str(),
+            outcome = report.outcome.phrase(),
+            total_us = report.total_us,
+            reused = report.reused,
+            "probed"
+        );
+        report
+    }
+
+    /// Predicts every row of `table`. Up to four calls are in flight at once; further ones wait.
+    pub async fn predict(&self, table: &Table) -> Result<Prediction, PredictFailure> {
+        if table.rows.is_empty() {
+            return Ok(Prediction { rows: Vec::new(), version: None });
+        }
+        let (answer, http_status) = self.predict_once(table).await.map_err(|failure| self.redacted(failure))?;
+        let metadata = self.known().metadata.clone();
+        if let Err(failure) = checks::check(&answer, &self.target.checks, metadata.as_deref()) {
+            self.doubt_metadata(failure.outcome);
+            return Err(self.redacted(predict_failure(failure, http_status)));
+        }
+        Ok(Prediction { rows: answer.rows, version: answer.version })
+    }
+
+    /// Asks what the server says about the model, and keeps it for later requests.
+    pub async fn metadata(&self) -> Result<ModelMetadata, PredictFailure> {
+        let Some(call) = self.protocol.metadata_call() else {
+            let name = self.target.model.clone().unwrap_or_default();
+            return Ok(ModelMetadata { name, ..ModelMetadata::default() });
+        };
+        let exchange = self.pooled(&call).await;
+        let metadata = self
+            .accept(&exchange, false)
+            .and_then(|()| self.protocol.read_metadata(&exchange.body))
+            .map_err(|failure| self.redacted(predict_failure(failure, exchange.status)))?;
+        let mut known = self.known();
+        known.metadata = Some(Arc::new(metadata.clone()));
+        known.probe_call = None;
+        Ok(metadata)
+    }
+
+    /// Asks the protocol's health route.
+    pub async fn ready(&self) -> Result<(), PredictFailure> {
+        let call = self.protocol.health_call().map_err(|failure| predict_failure(failure, None))?;
+        let exchange = self.pooled(&call).await;
+        self.accept(&exchange, true)
+            .and_then(|()| self.protocol.read_health(&exchange.body))
+            .map_err(|failure| self.redacted(predict_failure(failure, exchange.status)))
+    }
+
+    async fn probe_health(&self, fresh: bool) -> ProbeReport {
+        let call = match self.protocol.health_call() {
+            Ok(call) => call,
+            Err(failure) => return untried(failure),
+        };
+        let exchange = self.on_probe_connection(&call, fresh).await;
+        let result = self.accept(&exchange, true).and_then(|()| self.protocol.read_health(&exchange.body));
+        report(&exchange, result.err(), None)
+    }
+
+    async fn probe_prediction(&self, input: &Table, fresh: bool) -> ProbeReport {
+        let call = match self.probe_call(input).await {
+            Ok(call) => call,
+            Err(report) => return *report,
+        };
+        let exchange = self.on_probe_connection(&call, fresh).await;
+        let metadata = self.known().metadata.clone();
+        let mut version = None;
+        let result = self.accept(&exchange, false).and_then(|()| {
+            let answer = self.protocol.read_prediction(&exchange.body, input.rows.len())?;
+            version.clone_from(&answer.version);
+            checks::check(&answer, &self.target.checks, metadata.as_deref())
+        });
+        if let Err(failure) = &result {
+            self.doubt_metadata(failure.outcome);
+        }
+        report(&exchange, result.err(), version)
+    }
+
+    /// The probe's request, built once and kept while the metadata hold.
+    async fn probe_call(&self, input: &Table) -> Result<Arc<Call>, Box<ProbeReport>> {
+        if let Some(call) = &self.known().probe_call {
+            return Ok(Arc::clone(call));
+        }
+        if let Err((exchange, failure)) = self.learn_metadata().await {
+            return Err(Box::new(report(&exchange, Some(failure), None)));
+        }
+        let mut known = self.known();
+        let call = self
+            .protocol
+            .predict_call(input, known.metadata.as_deref())
+            .map_err(|failure| Box::new(untried(failure)))?;
+        Ok(Arc::clone(known.probe_call.insert(Arc::new(call))))
+    }
+
+    async fn predict_once(&self, table: &Table) -> Result<(Answer, Option<u16>), PredictFailure> {
+        self.learn_metadata().await.map_err(|(exchange, failure)| predict_failure(failure, exchange.status))?;
+        let metadata = self.known().metadata.clone();
+        let call =
+            self.protocol.predict_call(table, metadata.as_deref()).map_err(|failure| predict_failure(failure, None))?;
+        let exchange = self.pooled(&call).await;
+        self.accept(&exchange, false)
+            .and_then(|()| self.protocol.read_prediction(&exchange.body, table.rows.len()))
+            .map(|answer| (answer, exchange.status))
+            .map_err(|failure| {
+                self.doubt_metadata(failure.outcome);
+                predict_failure(failure, exchange.status)
+            })
+    }
+
+    /// Fetches the metadata that shape requests, if the protocol wants them and they are not known. An answer that says
+    /// "none here" is accepted; no answer, or a refusal, is a failure.
+    async fn learn_metadata(&self) -> Result<(), (Box<Exchange>, Failure)> {
+        {
+            let known = self.known();
+            if !self.protocol.needs_metadata() || known.metadata.is_some() || known.has_no_metadata {
+                return Ok(());
+            }
+        }
+        let Some(call) = self.protocol.metadata_call() else { return Ok(()) };
+        let exchange = self.pooled(&call).await;
+        let read = self.accept(&exchange, false).and_then(|()| self.protocol.read_metadata(&exchange.body));
+        match read {
+            Ok(metadata) => self.known().metadata = Some(Arc::new(metadata)),
+            // Servers without the metadata extension answer 404, 405 or 501, or with something else entirely; the
+            // prediction itself then decides.
+            Err(_)
+                if matches!(exchange.status, Some(200 | 204 | 400 | 404 | 405 | 501)) && exchange.failure.is_none() =>
+            {
+                self.known().has_no_metadata = true;
+            }
+            Err(failure) => return Err((Box::new(exchange), failure)),
+        }
+        Ok(())
+    }
+
+    /// Forgets what was learned when the server contradicts it.
+    fn doubt_metadata(&self, outcome: Outcome) {
+        use TargetFailure as F;
+        let contradicts = matches!(
+            outcome,
+            Outcome::TargetFailed(
+                F::WrongShape | F::WrongDtype | F::RequestRejected | F::ModelNotFound | F::ServerError
+            )
+        );
+        if contradicts {
+            *self.known() = Known::default();
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn on_probe_connection(&self, call: &Call, fresh: bool) -> Exchange {
+        let mut slot = self.probe_connection.lock().await;
+        self.transport.exchange(&mut slot, self.request(call, fresh), &self.limits).await
+    }
+
+    async fn pooled(&self, call: &Call) -> Exchange {
+        // The semaphore is never closed, so that waiting for it cannot fail.
+        let _permit = self.in_flight.acquire().await;
+        let mut slot = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let exchange = self.transport.exchange(&mut slot, self.request(call, false), &self.limits).await;
+        if slot.is_open() {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+        }
+        exchange
+    }
+
+    fn request<'a>(&'a self, call: &'a Call, fresh: bool) -> ExchangeRequest<'a> {
+        ExchangeRequest {
+            method: &call.method,
+            url: &call.url,
+            body: call.body.as_ref(),
+            credential: self.header.as_ref(),
+            tls: &self.tls,
+            fresh,
+        }
+    }
+
+    /// A complete answer with a status of success, or why not.
+    fn accept(&self, exchange: &Exchange, is_health: bool) -> Result<(), Failure> {
+        if let Some(failure) = &exchange.failure {
+            return Err(failure.clone());
+        }
+        let Some(status) = exchange.status else {
+            return Err(Failure::ours(UnknownReason::Internal, "the exchange ended without an answer or a reason"));
+        };
+        status_failure(self.protocol.as_ref(), status, &exchange.body, is_health).map_or(Ok(()), Err)
+    }
+
+    fn redacted(&self, mut failure: PredictFailure) -> PredictFailure {
+        failure.detail = self.credential.redact(&failure.detail);
+        failure
+    }
+}
+
+fn report(exchange: &Exchange, failure: Option<Failure>, version: Option<VersionId>) -> ProbeReport {
+    let (outcome, detail) = match failure {
+        None => (Outcome::Ok, None),
+        Some(failure) => (failure.outcome, Some(failure.detail)),
+    };
+    ProbeReport {
+        outcome,
+        http_status: exchange.status,
+        version,
+        phases: exchange.phases,
+        total_us: exchange.total_us,
+        reused: exchange.reused,
+        response_bytes: u32::try_from(exchange.body.len()).unwrap_or(u32::MAX),
+        detail,
+    }
+}
+
+/// A probe for which nothing was sent.
+fn untried(failure: Failure) -> ProbeReport {
+    ProbeReport {
+        outcome: failure.outcome,
+        http_status: None,
+        version: None,
+        phases: Phases::default(),
+        total_us: None,
+        reused: false,
+        response_bytes: 0,
+        detail: Some(failure.detail),
+    }
+}

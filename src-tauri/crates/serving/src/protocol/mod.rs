@@ -1,0 +1,318 @@
+//! Serving protocols: one file each, behind one small trait of pure functions from values to bytes and back.
+//!
+//! What it hides: paths, bodies and answers of each protocol. What must stay true: nothing here does I/O; a body of any
+//! bytes gives an answer or a reason, never a panic.
+
+mod cells;
+mod json;
+mod mlflow;
+mod open_inference;
+mod tensors;
+
+use bytes::Bytes;
+use http::Method;
+use pilothouse_domain::{Cell, Outcome, Protocol, Table, Target, TargetFailure, UnknownReason, VersionId};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::ServingError;
+use crate::text::{DETAIL_LIMIT, one_line, server_message};
+use crate::transport::Failure;
+
+/// A request, ready to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    /// JSON; `None`: no body.
+    pub(crate) body: Option<Bytes>,
+}
+
+impl Call {
+    pub(crate) const fn get(url: Url) -> Self {
+        Self { method: Method::GET, url, body: None }
+    }
+
+    pub(crate) fn post(url: Url, body: impl Into<Bytes>) -> Self {
+        Self { method: Method::POST, url, body: Some(body.into()) }
+    }
+}
+
+/// A prediction as the protocol's answer gave it, before any check.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Answer {
+    /// One row per input row (already counted where the number of rows is known).
+    pub(crate) rows: Vec<Vec<Cell>>,
+    /// The model version that the answer reports.
+    pub(crate) version: Option<VersionId>,
+    /// The output chosen, where outputs have names.
+    pub(crate) output: Option<OutputForm>,
+}
+
+/// The form of the chosen output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OutputForm {
+    pub(crate) name: String,
+    pub(crate) datatype: String,
+}
+
+/// A tensor in a model's metadata.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorSpec {
+    /// Its name.
+    pub name: String,
+    /// `FP64`, `INT64`, `BYTES`, … (Open Inference Protocol, "Tensor Data Types").
+    pub datatype: String,
+    /// Dimensions; -1 where any size is accepted.
+    #[serde(default)]
+    pub shape: Vec<i64>,
+}
+
+/// What a server says about a model.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ModelMetadata {
+    /// The model's name; empty where the protocol has none.
+    pub name: String,
+    /// The versions it says it serves. `MLServer` leaves this empty unless its settings list them.
+    pub versions: Vec<String>,
+    /// The framework or server behind it.
+    pub platform: Option<String>,
+    /// Inputs.
+    pub inputs: Vec<TensorSpec>,
+    /// Outputs.
+    pub outputs: Vec<TensorSpec>,
+}
+
+/// One serving protocol, bound to one target.
+pub(crate) trait ServingProtocol: Send + Sync {
+    /// Asks for health without a prediction; an error when the protocol has no such route.
+    fn health_call(&self) -> Result<Call, Failure>;
+
+    /// Judges the answer to [`Self::health_call`] with a status of success.
+    fn read_health(&self, body: &[u8]) -> Result<(), Failure>;
+
+    /// Asks for a prediction of every row.
+    fn predict_call(&self, table: &Table, metadata: Option<&ModelMetadata>) -> Result<Call, Failure>;
+
+    /// Reads the answer to [`Self::predict_call`]; `rows` is the number sent.
+    fn read_prediction(&self, body: &[u8], rows: usize) -> Result<Answer, Failure>;
+
+    /// Asks for metadata, where the protocol has them.
+    fn metadata_call(&self) -> Option<Call>;
+
+    /// Reads the answer to [`Self::metadata_call`].
+    fn read_metadata(&self, body: &[u8]) -> Result<ModelMetadata, Failure>;
+
+    /// Whether [`Self::predict_call`] is shaped by the metadata.
+    fn needs_metadata(&self) -> bool {
+        false
+    }
+
+    /// A closer reading of an error status, where the protocol gives it a meaning of its own.
+    fn special_status(&self, _status: u16, _message: Option<&str>, _is_health: bool) -> Option<TargetFailure> {
+        None
+    }
+}
+
+/// The protocol of a target.
+pub(crate) fn of_target(target: &Target) -> Result<Box<dyn ServingProtocol>, ServingError> {
+    Ok(match target.protocol {
+        Protocol::OpenInference => Box::new(open_inference::OpenInference::new(target)?),
+        Protocol::Mlflow => Box::new(mlflow::Mlflow::new(target)),
+        Protocol::Json => Box::new(json::Json::new(target)?),
+    })
+}
+
+pub(crate) use mlflow::is_version_number;
+pub(crate) use open_inference::read_repository_index;
+
+/// The outcome of an answer's status; `None` for a status of success (2xx).
+pub(crate) fn status_failure(
+    protocol: &dyn ServingProtocol,
+    status: u16,
+    body: &[u8],
+    is_health: bool,
+) -> Option<Failure> {
+    use TargetFailure as F;
+    if (200..300).contains(&status) {
+        return None;
+    }
+    let message = server_message(body);
+    let reason = protocol.special_status(status, message.as_deref(), is_health).unwrap_or(match status {
+        401 => F::Unauthorized,
+        403 => F::Forbidden,
+        404 => F::ModelNotFound,
+        429 => F::RateLimited,
+        400..=499 => F::RequestRejected,
+        500..=599 => F::ServerError,
+        _ => F::ProtocolViolation,
+    });
+    let detail = match message {
+        Some(message) => format!("the server answered {status}: {message}"),
+        None => format!("the server answered {status}"),
+    };
+    Some(Failure::target(reason, detail))
+}
+
+/// `base` with further path segments, each percent-encoded; a query stays.
+pub(crate) fn below(base: &Url, segments: &[&str]) -> Url {
+    let mut url = base.clone();
+    url.set_fragment(None);
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+    url
+}
+
+/// A version as an answer spells it, made fit to be stored and shown.
+pub(crate) fn version(text: &str) -> Option<VersionId> {
+    let text = one_line(text, 128);
+    (!text.is_empty()).then_some(VersionId(text))
+}
+
+fn malformed(error: &serde_json::Error, body: &[u8], what: &str) -> Failure {
+    use serde_json::error::Category;
+    match error.classify() {
+        Category::Data => {
+            Failure::target(TargetFailure::ProtocolViolation, format!("the answer is not {what}: {error}"))
+        }
+        Category::Syntax | Category::Eof | Category::Io => {
+            let begin: String = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
+            let seen = if body.is_empty() { "it is empty".to_owned() } else { format!("it begins with `{begin}`") };
+            Failure::target(
+                TargetFailure::BodyMalformed,
+                one_line(&format!("the answer is not JSON: {seen}"), DETAIL_LIMIT),
+            )
+        }
+    }
+}
+
+fn misfit(text: impl AsRef<str>) -> Failure {
+    Failure::ours(UnknownReason::Misconfigured, text)
+}
+
+fn wrong_row_count(found: usize, sent: usize) -> Failure {
+    Failure::target(TargetFailure::WrongShape, format!("{sent} rows were sent and {found} predictions came back"))
+}
+
+/// A failure as a prediction's caller sees it.
+pub(crate) fn predict_failure(failure: Failure, http_status: Option<u16>) -> crate::PredictFailure {
+    debug_assert_ne!(failure.outcome, Outcome::Ok, "a failure has a reason");
+    crate::PredictFailure { outcome: failure.outcome, detail: failure.detail, http_status }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(super) fn target(url: &str, protocol: Protocol, model: Option<&str>) -> Target {
+        Target {
+            url: url.parse().unwrap(),
+            protocol,
+            model: model.map(str::to_owned),
+            model_version: None,
+            json: None,
+            auth: pilothouse_domain::Auth::None,
+            tls: pilothouse_domain::endpoint::Tls::default(),
+            checks: pilothouse_domain::endpoint::ResponseChecks::default(),
+            probe_input: None,
+        }
+    }
+
+    fn protocols() -> Vec<Box<dyn ServingProtocol>> {
+        let mut json = target("http://h/", Protocol::Json, None);
+        json.json = Some(pilothouse_domain::endpoint::JsonTemplate {
+            path: "predict".into(),
+            body: serde_json::json!({"x": "{{rows}}"}),
+            prediction: "/predictions".into(),
+            version: Some("/version".into()),
+        });
+        let targets = [
+            target("http://h/", Protocol::OpenInference, Some("m")),
+            target("http://h/", Protocol::Mlflow, None),
+            json,
+        ];
+        targets.iter().map(|target| of_target(target).unwrap()).collect()
+    }
+
+    fn read_everything(body: &[u8], rows: usize) {
+        for protocol in protocols() {
+            let _ = protocol.read_prediction(body, rows);
+            let _ = protocol.read_metadata(body);
+            let _ = protocol.read_health(body);
+            for status in [100, 200, 302, 400, 404, 418, 503, 999] {
+                let _ = status_failure(protocol.as_ref(), status, body, rows == 0);
+            }
+        }
+        let _ = read_repository_index(body);
+    }
+
+    proptest! {
+        /// A response body of any bytes never panics.
+        #[test]
+        fn any_bytes_never_panic(body in proptest::collection::vec(any::<u8>(), 0..400), rows in 0_usize..5) {
+            read_everything(&body, rows);
+        }
+
+        /// Neither does a body that is nearly right: pieces of real answers in any order.
+        #[test]
+        fn nearly_right_bodies_never_panic(
+            pieces in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "{", "}", "[", "]", ",", ":", "\"outputs\"", "\"shape\"", "\"datatype\"", "\"data\"", "\"name\"",
+                    "\"predictions\"", "\"model_version\"", "\"FP64\"", "\"BYTES\"", "-1", "3", "1e308", "1e999", "NaN",
+                    "-Infinity", "null", "true", "\"x\"", "[[1,2],[3]]", "9223372036854775807", "\u{e9}", "\\",
+                    "{\"outputs\":[{\"name\":\"p\",\"shape\":", "],\"datatype\":\"INT64\",\"data\":[", "\"version\"",
+                ]),
+                0..30,
+            ),
+            rows in 0_usize..5,
+        ) {
+            read_everything(pieces.concat().as_bytes(), rows);
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_not_overflowed() {
+        let deep = format!(r#"{{"predictions":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        read_everything(deep.as_bytes(), 1);
+    }
+
+    #[test]
+    fn statuses_map_to_reasons() {
+        let v2 = &protocols()[0];
+        let check = |status: u16, body: &str, is_health: bool, expect: Option<TargetFailure>| {
+            let found = status_failure(v2.as_ref(), status, body.as_bytes(), is_health).map(|failure| failure.outcome);
+            assert_eq!(found, expect.map(Outcome::TargetFailed), "{status} {body}");
+        };
+        check(200, "", false, None);
+        check(204, "", false, None);
+        check(304, "", false, Some(TargetFailure::ProtocolViolation));
+        check(400, "", false, Some(TargetFailure::RequestRejected));
+        check(400, r#"{"error":"Model version not ready"}"#, true, Some(TargetFailure::NotReady));
+        check(400, "", true, Some(TargetFailure::NotReady));
+        check(401, "", false, Some(TargetFailure::Unauthorized));
+        check(403, "", false, Some(TargetFailure::Forbidden));
+        check(404, "", true, Some(TargetFailure::ModelNotFound));
+        check(422, "", false, Some(TargetFailure::RequestRejected));
+        check(429, "", false, Some(TargetFailure::RateLimited));
+        check(500, "", false, Some(TargetFailure::ServerError));
+        check(503, r#"{"error":"Model with name bc is not ready."}"#, false, Some(TargetFailure::NotReady));
+        check(503, "", true, Some(TargetFailure::NotReady));
+        check(503, "", false, Some(TargetFailure::ServerError));
+    }
+
+    #[test]
+    fn paths_are_built_below_the_base() {
+        let check = |base: &str, segments: &[&str], expect: &str| {
+            assert_eq!(below(&base.parse().unwrap(), segments).as_str(), expect);
+        };
+        check("http://h", &["v2", "models", "m"], "http://h/v2/models/m");
+        check("http://h/", &["ping"], "http://h/ping");
+        check("http://h/a/b/", &["v2"], "http://h/a/b/v2");
+        check("http://h/a?key=1#f", &["v2"], "http://h/a/v2?key=1");
+        check("http://h/", &["v2", "models", "a/b ?#"], "http://h/v2/models/a%2Fb%20%3F%23");
+    }
+}

@@ -1,0 +1,317 @@
+//! Tables to tensors, and tensors to rows (Open Inference Protocol, "Tensor Data").
+//!
+//! What must stay true: a table that does not fit the model's inputs is refused here, by name, instead of being sent and
+//! blamed on the server.
+
+use pilothouse_domain::{Cell, ColumnKind, Table, TargetFailure};
+
+use super::cells::{write_cell, write_list, write_text};
+use super::{OutputForm, TensorSpec, misfit, wrong_row_count};
+use crate::transport::Failure;
+
+/// The body of an inference request for every row of `table`, shaped by the model's `inputs`.
+///
+/// Inputs named as the columns become one tensor per column; a single input becomes one matrix; without any metadata a
+/// matrix named `predict` in `FP64`, which `MLServer`'s scikit-learn runtime accepts under any name.
+pub(super) fn infer_body(table: &Table, inputs: &[TensorSpec]) -> Result<Vec<u8>, Failure> {
+    if let Some(row) = table.rows.iter().position(|row| row.len() != table.columns.len()) {
+        return Err(misfit(format!(
+            "row {} has {} cells for {} columns",
+            row + 1,
+            table.rows[row].len(),
+            table.columns.len()
+        )));
+    }
+    let mut body = br#"{"id":"pilothouse","inputs":["#.to_vec();
+    if let Some(order) = columns_of(table, inputs) {
+        for (index, (input, column)) in inputs.iter().zip(order).enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            write_column(&mut body, table, input, column)?;
+        }
+    } else {
+        match inputs {
+            [] => write_matrix(&mut body, table, &default_input(table))?,
+            [input] => write_matrix(&mut body, table, input)?,
+            _ => return Err(misfit(names_that_differ(table, inputs))),
+        }
+    }
+    body.extend_from_slice(b"]}");
+    Ok(body)
+}
+
+fn default_input(table: &Table) -> TensorSpec {
+    let has_text = table.columns.iter().any(|column| column.kind == ColumnKind::Categorical);
+    let datatype = if has_text { "BYTES" } else { "FP64" };
+    TensorSpec { name: "predict".into(), datatype: datatype.into(), shape: vec![-1, -1] }
+}
+
+/// For each input the column of its name, when inputs and columns have the same names.
+fn columns_of(table: &Table, inputs: &[TensorSpec]) -> Option<Vec<usize>> {
+    if inputs.len() != table.columns.len() || inputs.is_empty() {
+        return None;
+    }
+    inputs.iter().map(|input| table.columns.iter().position(|column| column.name == input.name)).collect()
+}
+
+fn names_that_differ(table: &Table, inputs: &[TensorSpec]) -> String {
+    let list = |names: Vec<&str>| {
+        let more = if names.len() > 5 { format!(" and {} more", names.len() - 5) } else { String::new() };
+        format!(
+            "{}{more}",
+            names[..names.len().min(5)].iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        )
+    };
+    let missing: Vec<&str> = inputs
+        .iter()
+        .map(|input| input.name.as_str())
+        .filter(|name| table.columns.iter().all(|column| column.name != *name))
+        .collect();
+    let unknown: Vec<&str> = table
+        .columns
+        .iter()
+        .map(|column| column.name.as_str())
+        .filter(|name| inputs.iter().all(|input| input.name != *name))
+        .collect();
+    let mut text = format!("the rows have {} columns and the model takes {} inputs", table.columns.len(), inputs.len());
+    if !missing.is_empty() {
+        text += &format!("; the model's {} is no column", list(missing));
+    }
+    if !unknown.is_empty() {
+        text += &format!("; the column {} is no input of the model", list(unknown));
+    }
+    text
+}
+
+fn write_column(body: &mut Vec<u8>, table: &Table, input: &TensorSpec, column: usize) -> Result<(), Failure> {
+    // [-1] means one value per row; any further dimension must hold exactly one.
+    let shape = if input.shape.len() == 1 { vec![table.rows.len()] } else { vec![table.rows.len(), 1] };
+    if input.shape.iter().skip(1).any(|&size| !matches!(size, -1 | 1)) {
+        return Err(misfit(format!(
+            "the model's input `{}` takes several values per row: {:?}",
+            input.name, input.shape
+        )));
+    }
+    let cells = table.rows.iter().map(|row| (&row[column], column));
+    write_tensor(body, table, input, &shape, cells)
+}
+
+fn write_matrix(body: &mut Vec<u8>, table: &Table, input: &TensorSpec) -> Result<(), Failure> {
+    let width = table.columns.len();
+    let takes = input.shape.get(1..).filter(|rest| !rest.is_empty()).map(|rest| rest.iter().product::<i64>());
+    if let Some(takes) = takes
+        && takes >= 0
+        && !input.shape[1..].contains(&-1)
+        && usize::try_from(takes) != Ok(width)
+    {
+        return Err(misfit(format!(
+            "the rows have {width} columns and the model's input `{}` takes {takes} values per row",
+            input.name
+        )));
+    }
+    let cells = table.rows.iter().flat_map(|row| row.iter().zip(0..));
+    write_tensor(body, table, input, &[table.rows.len(), width], cells)
+}
+
+fn write_tensor<'a>(
+    body: &mut Vec<u8>,
+    table: &Table,
+    input: &TensorSpec,
+    shape: &[usize],
+    cells: impl Iterator<Item = (&'a Cell, usize)>,
+) -> Result<(), Failure> {
+    let kind = Datatype::of(&input.datatype);
+    body.extend_from_slice(br#"{"name":"#);
+    write_text(body, &input.name);
+    body.extend_from_slice(br#","shape":"#);
+    write_list(body, shape, |out, size| out.extend_from_slice(size.to_string().as_bytes()));
+    body.extend_from_slice(br#","datatype":"#);
+    write_text(body, &input.datatype);
+    body.extend_from_slice(br#","data":"#);
+    let mut problem = None;
+    write_list(body, cells, |out, (cell, column)| {
+        if let Err(why) = kind.write(out, cell)
+            && problem.is_none()
+        {
+            problem = Some(format!("the column `{}` holds {why}", table.columns[column].name));
+        }
+    });
+    body.push(b'}');
+    match problem {
+        Some(problem) => {
+            Err(misfit(format!("{problem}, and the model's input `{}` takes {}", input.name, input.datatype)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The families of tensor data types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Datatype {
+    Float,
+    Integer,
+    Bool,
+    Bytes,
+}
+
+impl Datatype {
+    fn of(name: &str) -> Self {
+        match name {
+            "BOOL" => Self::Bool,
+            "BYTES" => Self::Bytes,
+            _ if name.starts_with("INT") || name.starts_with("UINT") => Self::Integer,
+            _ => Self::Float,
+        }
+    }
+
+    fn write(self, out: &mut Vec<u8>, cell: &Cell) -> Result<(), String> {
+        match (self, cell) {
+            // NumPy reads `null` as NaN in a tensor of floats.
+            (Self::Float, Cell::Number(_) | Cell::Missing) | (Self::Bytes, Cell::Text(_) | Cell::Missing) => {
+                write_cell(out, cell);
+            }
+            (Self::Integer, Cell::Number(number)) if number.fract() == 0.0 && number.abs() < 9.0e15 => {
+                out.extend_from_slice((*number as i64).to_string().as_bytes());
+            }
+            (Self::Bool, Cell::Number(number)) if [0.0, 1.0].contains(number) => {
+                out.extend_from_slice(if *number == 1.0 { b"true" } else { b"false" });
+            }
+            (Self::Bytes, Cell::Number(number)) => write_text(out, &number.to_string()),
+            (_, Cell::Number(number)) => return Err(format!("the number {number}")),
+            (_, Cell::Text(text)) => return Err(format!("the text `{text}`")),
+            (_, Cell::Missing) => return Err("a missing value".into()),
+        }
+        Ok(())
+    }
+}
+
+/// Rows of a flat tensor; `rows` is the number of rows sent.
+pub(super) fn reshape(
+    data: Vec<Cell>,
+    shape: &[i64],
+    rows: usize,
+    form: &OutputForm,
+) -> Result<Vec<Vec<Cell>>, Failure> {
+    let wrong = |text: String| Failure::target(TargetFailure::WrongShape, text);
+    let name = &form.name;
+    let size = shape.iter().try_fold(1_usize, |size, &dimension| size.checked_mul(usize::try_from(dimension).ok()?));
+    if size != Some(data.len()) {
+        return Err(wrong(format!("the output `{name}` has {} values for the shape {shape:?}", data.len())));
+    }
+    // A scalar answers a single row.
+    let found = shape.first().map_or(1, |&first| usize::try_from(first).unwrap_or(usize::MAX));
+    if found != rows {
+        return Err(wrong_row_count(found, rows));
+    }
+    let is_bytes = Datatype::of(&form.datatype) == Datatype::Bytes;
+    let fits = |cell: &Cell| match cell {
+        Cell::Number(_) => !is_bytes,
+        Cell::Text(_) => is_bytes,
+        Cell::Missing => true,
+    };
+    if !data.iter().all(fits) {
+        let problem = format!("the output `{name}` says {} and holds other values", form.datatype);
+        return Err(Failure::target(TargetFailure::WrongDtype, problem));
+    }
+    if rows == 0 {
+        return Ok(Vec::new());
+    }
+    let width = data.len() / rows;
+    if width == 0 {
+        return Err(wrong(format!("the output `{name}` has no values per row: {shape:?}")));
+    }
+    let mut cells = data.into_iter();
+    Ok((0..rows).map(|_| cells.by_ref().take(width).collect()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use pilothouse_domain::Column;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn table(columns: &[&str], rows: Vec<Vec<Cell>>) -> Table {
+        let column = |name: &&str| Column { name: (*name).to_owned(), kind: ColumnKind::Numeric };
+        Table { columns: columns.iter().map(column).collect(), rows }
+    }
+
+    fn input(name: &str, datatype: &str, shape: &[i64]) -> TensorSpec {
+        TensorSpec { name: name.into(), datatype: datatype.into(), shape: shape.to_vec() }
+    }
+
+    fn number(value: f64) -> Cell {
+        Cell::Number(value)
+    }
+
+    fn text(value: &str) -> Cell {
+        Cell::Text(value.into())
+    }
+
+    fn sent(table: &Table, inputs: &[TensorSpec]) -> Result<Value, String> {
+        let body = infer_body(table, inputs).map_err(|failure| failure.detail)?;
+        Ok(serde_json::from_slice::<Value>(&body).unwrap()["inputs"].take())
+    }
+
+    #[test]
+    fn one_input_takes_the_whole_matrix() {
+        let table = table(&["a", "b"], vec![vec![number(1.0), number(2.5)], vec![number(3.0), Cell::Missing]]);
+        let matrix = |name: &str, datatype: &str, data: Value| json!([{"name": name, "shape": [2, 2], "datatype": datatype, "data": data}]);
+        assert_eq!(sent(&table, &[]), Ok(matrix("predict", "FP64", json!([1.0, 2.5, 3.0, null]))));
+        assert_eq!(
+            sent(&table, &[input("x", "FP32", &[-1, 2])]),
+            Ok(matrix("x", "FP32", json!([1.0, 2.5, 3.0, null])))
+        );
+        let error = sent(&table, &[input("x", "FP32", &[-1, 30])]).unwrap_err();
+        assert!(error.contains("2 columns") && error.contains("takes 30"), "{error}");
+        let error = sent(&table, &[input("x", "INT64", &[-1, 2])]).unwrap_err();
+        assert!(error.contains("`b` holds the number 2.5"), "{error}");
+    }
+
+    #[test]
+    fn inputs_named_as_the_columns_take_one_tensor_each() {
+        let table = table(&["age", "sex", "old"], vec![vec![number(31.0), text("f"), number(1.0)]]);
+        let inputs = [input("sex", "BYTES", &[-1, 1]), input("old", "BOOL", &[-1]), input("age", "INT32", &[-1, 1])];
+        assert_eq!(
+            sent(&table, &inputs),
+            Ok(json!([
+                {"name": "sex", "shape": [1, 1], "datatype": "BYTES", "data": ["f"]},
+                {"name": "old", "shape": [1], "datatype": "BOOL", "data": [true]},
+                {"name": "age", "shape": [1, 1], "datatype": "INT32", "data": [31]},
+            ]))
+        );
+    }
+
+    #[test]
+    fn a_table_that_does_not_fit_is_refused_by_name() {
+        let table = table(&["age", "sex"], vec![vec![number(31.0), text("f")]]);
+        let error = sent(&table, &[input("age", "FP64", &[-1, 1]), input("job", "BYTES", &[-1, 1])]).unwrap_err();
+        assert!(error.contains("`job` is no column") && error.contains("`sex` is no input"), "{error}");
+        let error = sent(&table, &[input("x", "FP64", &[-1, 2])]).unwrap_err();
+        assert!(error.contains("the column `sex` holds the text `f`"), "{error}");
+        let mut ragged = table;
+        ragged.rows[0].pop();
+        assert!(sent(&ragged, &[]).unwrap_err().contains("row 1 has 1 cells for 2 columns"));
+    }
+
+    #[test]
+    fn flat_data_become_rows() {
+        let form = OutputForm { name: "p".into(), datatype: "FP64".into() };
+        let check = |n: usize, shape: &[i64], rows: usize, expect: Option<usize>| {
+            let found = reshape(vec![number(1.0); n], shape, rows, &form);
+            assert_eq!(found.as_ref().ok().map(|rows| rows.first().map_or(0, Vec::len)), expect, "{shape:?} {found:?}");
+        };
+        check(6, &[3, 2], 3, Some(2));
+        check(3, &[3, 1], 3, Some(1));
+        check(3, &[3], 3, Some(1));
+        check(8, &[2, 2, 2], 2, Some(4));
+        check(1, &[], 1, Some(1));
+        check(0, &[0, 2], 0, Some(0));
+        check(6, &[3, 2], 2, None);
+        check(5, &[3, 2], 3, None);
+        check(6, &[-3, -2], 3, None);
+        check(6, &[i64::MAX, i64::MAX], 3, None);
+        check(0, &[3, 0], 3, None);
+    }
+}

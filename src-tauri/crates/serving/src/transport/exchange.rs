@@ -1,0 +1,380 @@
+//! One exchange: request out, answer in, phases measured, limits held.
+//!
+//! What must stay true: a kept connection that turns out closed before any byte of the answer is replaced once by a
+//! fresh one, since the server may close an idle connection at any time and that is no failure; nothing else is retried.
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    PROXY_AUTHORIZATION, USER_AGENT,
+};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use pilothouse_domain::{Phases, TargetFailure, UnknownReason};
+use tokio::time::{Instant, timeout_at};
+use url::{Position, Url};
+
+use super::body::{BodyCollector, BodyProblem};
+use super::connection::{self, Connection, ConnectionSlot, authority, micros};
+use super::failure::{self, Failure};
+use super::redirect::{Step, next_step};
+use super::timed_io::IoMarks;
+use super::{Exchange, ExchangeRequest, Limits, Transport};
+
+const AGENT: HeaderValue = HeaderValue::from_static(crate::USER_AGENT);
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const ACCEPTED: HeaderValue = HeaderValue::from_static("application/json, */*;q=0.1");
+const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate");
+
+/// A complete answer of one hop.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// Why a hop gave no answer.
+struct HopFailure {
+    failure: Failure,
+    status: Option<StatusCode>,
+    headers: HeaderMap,
+    /// The connection was lost before any byte of the answer.
+    lost_unanswered: bool,
+}
+
+impl Transport {
+    /// Makes one request over the slot's connection, or over a new one that then stays in the slot.
+    pub async fn exchange(&self, slot: &mut ConnectionSlot, request: ExchangeRequest<'_>, limits: &Limits) -> Exchange {
+        let mut exchange = Exchange {
+            phases: Phases::default(),
+            total_us: None,
+            reused: false,
+            status: None,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            failure: None,
+        };
+        if request.url.scheme() == "https"
+            && let Err(error) = request.tls.config().await
+        {
+            exchange.failure = Some(Failure { outcome: error.outcome(), detail: error.to_string() });
+            return exchange;
+        }
+
+        let started = Instant::now();
+        let deadline = started + limits.total;
+        let outcome = self.follow(slot, request, limits, deadline, &mut exchange).await;
+        exchange.total_us = Some(micros(started.elapsed()));
+        match outcome {
+            Ok(answer) => {
+                exchange.status = Some(answer.status.as_u16());
+                exchange.headers = answer.headers;
+                exchange.body = answer.body;
+            }
+            Err(hop) => {
+                exchange.status = hop.status.map(|status| status.as_u16());
+                exchange.headers = hop.headers;
+                exchange.failure = Some(hop.failure);
+            }
+        }
+        exchange
+    }
+
+    /// Follows redirects to the final answer.
+    async fn follow(
+        &self,
+        slot: &mut ConnectionSlot,
+        request: ExchangeRequest<'_>,
+        limits: &Limits,
+        deadline: Instant,
+        exchange: &mut Exchange,
+    ) -> Result<Answer, HopFailure> {
+        let carries_credential = request.credential.is_some() || request.tls.has_identity();
+        let mut url = request.url.clone();
+        let mut method = request.method.clone();
+        let mut body = request.body.cloned();
+        let mut elsewhere = ConnectionSlot::default();
+        let mut hops = 0;
+        loop {
+            // The slot keeps the connection of the first origin; a redirect to another one uses its own.
+            let away = !super::redirect::same_origin(&url, request.url);
+            let slot = if away { &mut elsewhere } else { &mut *slot };
+            let hop = Hop { url: &url, method: &method, body: body.as_ref(), request, limits, deadline };
+            let mut phases = Phases::default();
+            let (answer, reused) = self.hop(slot, &hop, &mut phases).await;
+            add_phases(&mut exchange.phases, &phases);
+            exchange.reused = reused && (hops == 0 || exchange.reused);
+            let answer = answer?;
+            match next_step(answer.status, answer.headers.get(LOCATION), &url, hops, carries_credential) {
+                Step::Answer => return Ok(answer),
+                Step::Follow { url: next, as_get } => {
+                    if as_get && method != Method::HEAD {
+                        method = Method::GET;
+                        body = None;
+                    }
+                    url = next;
+                    hops += 1;
+                }
+                Step::Refuse(detail) => {
+                    return Err(HopFailure {
+                        failure: Failure::target(
+                            TargetFailure::RedirectRefused,
+                            format!("{} answered with {detail}", authority(&url)),
+                        ),
+                        status: Some(answer.status),
+                        headers: answer.headers,
+                        lost_unanswered: false,
+                    });
+                }
+            }
+        }
+    }
+
+    /// One request and its answer; the flag says whether a kept connection served it.
+    async fn hop(
+        &self,
+        slot: &mut ConnectionSlot,
+        hop: &Hop<'_>,
+        phases: &mut Phases,
+    ) -> (Result<Answer, HopFailure>, bool) {
+        let kept = slot.connection.take().filter(|kept| !hop.request.fresh && kept.is_open() && kept.leads_to(hop.url));
+        if let Some(mut connection) = kept {
+            match hop.send(&mut connection, phases).await {
+                Ok(answer) => {
+                    slot.connection = Some(connection);
+                    return (Ok(answer), true);
+                }
+                Err(lost) if lost.lost_unanswered => *phases = Phases::default(),
+                Err(hop_failure) => return (Err(hop_failure), true),
+            }
+        }
+
+        let connect_deadline = (Instant::now() + hop.limits.connect).min(hop.deadline);
+        let opened = connection::open(hop.url, &self.proxies, hop.request.tls, connect_deadline, phases).await;
+        let mut connection = match opened {
+            Ok(connection) => connection,
+            Err(failure) => {
+                let hop_failure =
+                    HopFailure { failure, status: None, headers: HeaderMap::new(), lost_unanswered: false };
+                return (Err(hop_failure), false);
+            }
+        };
+        let answer = hop.send(&mut connection, phases).await;
+        if answer.is_ok() {
+            slot.connection = Some(connection);
+        }
+        (answer, false)
+    }
+}
+
+/// One hop's request and limits.
+struct Hop<'a> {
+    url: &'a Url,
+    method: &'a Method,
+    body: Option<&'a Bytes>,
+    request: ExchangeRequest<'a>,
+    limits: &'a Limits,
+    deadline: Instant,
+}
+
+impl Hop<'_> {
+    async fn send(&self, connection: &mut Connection, phases: &mut Phases) -> Result<Answer, HopFailure> {
+        let place = authority(self.url);
+        let fail = |failure: Failure, lost_unanswered| HopFailure {
+            failure,
+            status: None,
+            headers: HeaderMap::new(),
+            lost_unanswered,
+        };
+        let request = self.build(connection).map_err(|failure| fail(failure, false))?;
+        if let Err(error) = connection.sender.ready().await {
+            return Err(fail(failure::of_exchange(&error, &place, false), true));
+        }
+
+        connection.marks.reset();
+        let started = Instant::now();
+        let head = self.head(connection, request).await;
+        let sent = connection.marks.sent().map(Instant::from_std);
+        let first = connection.marks.first_read().map(Instant::from_std);
+        phases.send = Some(micros(sent.unwrap_or_else(Instant::now).min(first.unwrap_or_else(Instant::now)) - started));
+        if let Some(sent) = sent {
+            // An answer may begin before the request has ended (a refusal of a large body): then nothing was waited.
+            phases.wait = Some(micros(first.unwrap_or_else(Instant::now).saturating_duration_since(sent)));
+        }
+        if let Some(first) = first {
+            phases.receive = Some(micros(first.elapsed()));
+        }
+        let response = match head {
+            Ok(response) => response,
+            Err(HeadFailure::Limit(failure)) => return Err(fail(failure, false)),
+            Err(HeadFailure::Http(error)) => {
+                let answered = first.is_some();
+                let failure = failure::of_exchange(&error, &place, answered);
+                let lost = failure.outcome == pilothouse_domain::Outcome::TargetFailed(TargetFailure::ConnectionReset)
+                    && !answered;
+                return Err(fail(failure, lost));
+            }
+        };
+
+        let (head, incoming) = response.into_parts();
+        let body = self.read_body(&head.headers, incoming, &place).await;
+        phases.receive = Some(micros(first.unwrap_or(started).elapsed()));
+        if head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && connection.forwarding_proxy.is_some() {
+            let failure = Failure::ours(
+                UnknownReason::ProxyFailed,
+                "the proxy asks for a user and password; set them in HTTP_PROXY",
+            );
+            return Err(fail(failure, false));
+        }
+        match body {
+            Ok(body) => Ok(Answer { status: head.status, headers: head.headers, body }),
+            Err(failure) => {
+                Err(HopFailure { failure, status: Some(head.status), headers: head.headers, lost_unanswered: false })
+            }
+        }
+    }
+
+    fn build(&self, connection: &Connection) -> Result<Request<Full<Bytes>>, Failure> {
+        let target = if connection.forwarding_proxy.is_some() {
+            // RFC 9112 §3.2.2: a forwarding proxy is given the absolute form.
+            format!(
+                "{}://{}{}",
+                self.url.scheme(),
+                host(self.url),
+                &self.url[Position::BeforePath..Position::AfterQuery]
+            )
+        } else {
+            self.url[Position::BeforePath..Position::AfterQuery].to_owned()
+        };
+        let unusable = |what: &str| {
+            Failure::ours(UnknownReason::Misconfigured, format!("the {what} of {} cannot be sent", authority(self.url)))
+        };
+        let mut request = Request::new(Full::new(self.body.cloned().unwrap_or_default()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = target.parse().map_err(|_| unusable("path"))?;
+        let headers = request.headers_mut();
+        headers.insert(HOST, HeaderValue::from_str(&host(self.url)).map_err(|_| unusable("host"))?);
+        headers.insert(USER_AGENT, AGENT);
+        headers.insert(ACCEPT, ACCEPTED);
+        headers.insert(ACCEPT_ENCODING, ENCODINGS);
+        if self.body.is_some() {
+            headers.insert(CONTENT_TYPE, JSON);
+        }
+        if let Some((name, value)) = self.request.credential {
+            headers.insert(HeaderName::clone(name), value.clone());
+        }
+        if let Some(authorization) = connection.proxy_authorization() {
+            headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+        }
+        Ok(request)
+    }
+
+    /// Waits for the answer's head under the first-byte and total limits.
+    async fn head(
+        &self,
+        connection: &mut Connection,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, HeadFailure> {
+        let marks = std::sync::Arc::clone(&connection.marks);
+        let mut answer = std::pin::pin!(connection.sender.send_request(request));
+        loop {
+            let wake = self.next_limit(&marks);
+            if let Ok(result) = timeout_at(wake, &mut answer).await {
+                return result.map_err(HeadFailure::Http);
+            }
+            let now = Instant::now();
+            let place = authority(self.url);
+            if now >= self.deadline {
+                return Err(HeadFailure::Limit(total_timeout(&place)));
+            }
+            let waited_since = marks.sent().map(Instant::from_std).filter(|_| marks.first_read().is_none());
+            if waited_since.is_some_and(|sent| now >= sent + self.limits.first_byte) {
+                return Err(HeadFailure::Limit(Failure::target(
+                    TargetFailure::FirstByteTimeout,
+                    format!("{place} sent no byte within {} ms", self.limits.first_byte.as_millis()),
+                )));
+            }
+        }
+    }
+
+    /// The next instant at which a limit may have been passed.
+    fn next_limit(&self, marks: &IoMarks) -> Instant {
+        match (marks.first_read(), marks.sent()) {
+            (Some(_), _) => self.deadline,
+            (None, Some(sent)) => self.deadline.min(Instant::from_std(sent) + self.limits.first_byte),
+            // Still sending, as far as is known: look again.
+            (None, None) => self.deadline.min(Instant::now() + self.limits.first_byte),
+        }
+    }
+
+    async fn read_body(&self, headers: &HeaderMap, mut incoming: Incoming, place: &str) -> Result<Bytes, Failure> {
+        let limit = self.limits.max_body;
+        let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+        let problem = |problem: BodyProblem| body_failure(&problem, place);
+        if encoding.is_none() && incoming.size_hint().lower() > limit as u64 {
+            return Err(problem(BodyProblem::TooLarge(limit)));
+        }
+        let mut collector = BodyCollector::new(encoding, limit).map_err(problem)?;
+        loop {
+            match timeout_at(self.deadline, incoming.frame()).await {
+                Err(_) => return Err(total_timeout(place)),
+                Ok(None) => return collector.finish().map_err(problem),
+                Ok(Some(Err(error))) => return Err(failure::of_exchange(&error, place, true)),
+                Ok(Some(Ok(frame))) => {
+                    if let Some(data) = frame.data_ref() {
+                        collector.push(data).map_err(problem)?;
+                    }
+                }
+            }
+        }
+    }
+}
+
+enum HeadFailure {
+    Limit(Failure),
+    Http(hyper::Error),
+}
+
+fn total_timeout(place: &str) -> Failure {
+    Failure::target(
+        TargetFailure::TotalTimeout,
+        format!("the answer of {place} did not end within the total time limit"),
+    )
+}
+
+fn body_failure(problem: &BodyProblem, place: &str) -> Failure {
+    match problem {
+        BodyProblem::TooLarge(limit) => Failure::target(
+            TargetFailure::ResponseTooLarge,
+            format!("the answer of {place} has more than {limit} bytes and was not read further"),
+        ),
+        BodyProblem::Damaged => Failure::target(
+            TargetFailure::BodyMalformed,
+            format!("the compressed answer of {place} is damaged or cut off"),
+        ),
+        BodyProblem::Encoding(name) => Failure::target(
+            TargetFailure::BodyMalformed,
+            format!("{place} answered in the encoding `{name}`, which was not asked for"),
+        ),
+    }
+}
+
+/// The `Host` header: the port only where it is not the scheme's own.
+fn host(url: &Url) -> String {
+    url[Position::BeforeHost..Position::AfterPort].to_owned()
+}
+
+fn add_phases(sum: &mut Phases, hop: &Phases) {
+    let add = |sum: &mut Option<u32>, hop: Option<u32>| {
+        if let Some(hop) = hop {
+            *sum = Some(sum.unwrap_or(0).saturating_add(hop));
+        }
+    };
+    add(&mut sum.dns, hop.dns);
+    add(&mut sum.connect, hop.connect);
+    add(&mut sum.tls, hop.tls);
+    add(&mut sum.send, hop.send);
+    add(&mut sum.wait, hop.wait);
+    add(&mut sum.receive, hop.receive);
+}

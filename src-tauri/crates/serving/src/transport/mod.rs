@@ -1,0 +1,137 @@
+//! HTTP exchanges with every phase timed: the only place that opens client sockets.
+//!
+//! What it is: one [`Transport`] per process, holding trust roots, proxy rules and redirect rules for two stacks: hyper
+//! over our own sockets ([`Transport::exchange`], for probes and predictions, since reqwest cannot tell TCP from TLS) and
+//! reqwest ([`Transport::http_client`], for control planes). What it hides: sockets, TLS, proxies, redirects, decoding.
+//! What must stay true: one call makes one logical request and never panics; limits hold whatever the server does; a
+//! credential never reaches another origin.
+
+mod body;
+mod connection;
+pub mod control_client;
+mod exchange;
+pub mod failure;
+mod proxy;
+mod redirect;
+mod timed_io;
+pub(crate) mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use pilothouse_domain::endpoint::Tls;
+use pilothouse_domain::{Phases, ProbeConfig};
+use url::Url;
+
+pub use self::connection::ConnectionSlot;
+pub use self::failure::Failure;
+use self::proxy::ProxyRules;
+pub use self::tls::TlsProfile;
+use self::tls::TrustStore;
+use crate::{ClientIdentity, ServingError};
+
+/// Settings of a [`Transport`].
+#[derive(Debug, Clone)]
+pub struct TransportConfig {
+    /// Whether the proxy of the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, in either case) and
+    /// of the system is used. Loopback is always reached directly.
+    pub system_proxy: bool,
+    /// A proxy for everything, loopback included, in the place of the system's.
+    pub proxy: Option<Url>,
+}
+
+impl Default for TransportConfig {
+    fn default() -> Self {
+        Self { system_proxy: true, proxy: None }
+    }
+}
+
+/// Roots, proxies and rules shared by every request of this process.
+pub struct Transport {
+    trust: Arc<TrustStore>,
+    proxies: Arc<ProxyRules>,
+}
+
+impl Transport {
+    /// A transport; the environment's proxies are read now.
+    pub fn new(config: TransportConfig) -> Result<Arc<Self>, ServingError> {
+        if let Some(proxy) = &config.proxy
+            && (proxy.scheme() != "http" || proxy.host_str().is_none())
+        {
+            return Err(ServingError::Target(format!(
+                "the proxy must begin with http:// and name a host; got scheme `{}`",
+                proxy.scheme()
+            )));
+        }
+        let proxies = ProxyRules::new(config.system_proxy, config.proxy.as_ref());
+        Ok(Arc::new(Self { trust: Arc::new(TrustStore::new()), proxies: Arc::new(proxies) }))
+    }
+
+    /// TLS settings of one endpoint, to be handed to [`Transport::exchange`]. Files are read at the first use of https.
+    pub fn tls_profile(&self, tls: &Tls, identity: Option<ClientIdentity>) -> TlsProfile {
+        TlsProfile::new(Arc::clone(&self.trust), tls, identity)
+    }
+}
+
+/// Limits of one exchange.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Name resolution, TCP and TLS together.
+    pub connect: Duration,
+    /// From the request's end to the answer's first byte.
+    pub first_byte: Duration,
+    /// Everything, redirects included.
+    pub total: Duration,
+    /// Largest decoded body, in bytes.
+    pub max_body: usize,
+}
+
+impl From<&ProbeConfig> for Limits {
+    fn from(config: &ProbeConfig) -> Self {
+        let ms = |value: u32| Duration::from_millis(u64::from(value));
+        Self {
+            connect: ms(config.connect_timeout_ms),
+            first_byte: ms(config.first_byte_timeout_ms),
+            total: ms(config.total_timeout_ms),
+            max_body: config.max_response_bytes as usize,
+        }
+    }
+}
+
+/// One request.
+#[derive(Clone, Copy)]
+pub struct ExchangeRequest<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The URL.
+    pub url: &'a Url,
+    /// The body, sent as `application/json`; `None`: no body.
+    pub body: Option<&'a Bytes>,
+    /// The credential's header.
+    pub credential: Option<&'a (HeaderName, HeaderValue)>,
+    /// TLS settings.
+    pub tls: &'a TlsProfile,
+    /// Whether a kept connection is not used even if there is one.
+    pub fresh: bool,
+}
+
+/// What came of one request.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// Time per phase; summed over redirects. The phase in which the exchange failed holds the time until then.
+    pub phases: Phases,
+    /// From the start to the end in microseconds; absent when nothing was tried (our own settings were not usable).
+    pub total_us: Option<u32>,
+    /// Whether a kept-alive connection was used.
+    pub reused: bool,
+    /// The final answer's status, if its head came.
+    pub status: Option<u16>,
+    /// The final answer's headers.
+    pub headers: HeaderMap,
+    /// The final answer's body, decoded; empty after a failure.
+    pub body: Bytes,
+    /// Why there is no complete answer. An answer of any status is complete.
+    pub failure: Option<Failure>,
+}

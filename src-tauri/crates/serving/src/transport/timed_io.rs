@@ -1,0 +1,140 @@
+//! A byte stream that remembers when the request had left and when the answer began.
+//!
+//! What it hides: where hyper writes, flushes and reads. What must stay true: marks are set on plaintext (above TLS), so
+//! that session tickets do not count as an answer; the stream itself is not changed.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Instants of one exchange, shared between the stream (in the connection's task) and whoever waits for the answer.
+#[derive(Debug)]
+pub(crate) struct IoMarks {
+    base: Instant,
+    /// Nanoseconds after `base`, plus one; 0: not yet.
+    sent: AtomicU64,
+    first_read: AtomicU64,
+}
+
+impl IoMarks {
+    pub(crate) fn new() -> Self {
+        Self { base: Instant::now(), sent: AtomicU64::new(0), first_read: AtomicU64::new(0) }
+    }
+
+    /// Forgets the last exchange; called before each request.
+    pub(crate) fn reset(&self) {
+        self.sent.store(0, Ordering::Relaxed);
+        self.first_read.store(0, Ordering::Release);
+    }
+
+    /// When everything written so far had been handed to the socket.
+    pub(crate) fn sent(&self) -> Option<Instant> {
+        self.instant(self.sent.load(Ordering::Acquire))
+    }
+
+    /// When the first byte of the answer was read.
+    pub(crate) fn first_read(&self) -> Option<Instant> {
+        self.instant(self.first_read.load(Ordering::Acquire))
+    }
+
+    fn instant(&self, mark: u64) -> Option<Instant> {
+        mark.checked_sub(1).map(|nanoseconds| self.base + Duration::from_nanos(nanoseconds))
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.base.elapsed().as_nanos()).unwrap_or(u64::MAX - 1) + 1
+    }
+}
+
+/// The stream, with its marks.
+pub(crate) struct TimedIo<S> {
+    inner: S,
+    marks: Arc<IoMarks>,
+    unflushed: bool,
+}
+
+impl<S> TimedIo<S> {
+    pub(crate) fn new(inner: S, marks: Arc<IoMarks>) -> Self {
+        Self { inner, marks, unflushed: false }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for TimedIo<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let result = Pin::new(&mut this.inner).poll_read(cx, buf);
+        if buf.filled().len() > before && this.marks.first_read.load(Ordering::Relaxed) == 0 {
+            this.marks.first_read.store(this.marks.now(), Ordering::Release);
+        }
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.unflushed = true;
+        Pin::new(&mut this.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.unflushed = true;
+        Pin::new(&mut this.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes the stream only after its own buffer has been written out, so a finished flush after a write
+        // means that the request (as far as it is known) is with the socket.
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.inner).poll_flush(cx);
+        if this.unflushed && matches!(result, Poll::Ready(Ok(()))) {
+            this.unflushed = false;
+            this.marks.sent.store(this.marks.now(), Ordering::Release);
+        }
+        result
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn marks_follow_the_bytes_and_can_be_reset() {
+        let marks = Arc::new(IoMarks::new());
+        let (near, mut far) = tokio::io::duplex(64);
+        let mut timed = TimedIo::new(near, Arc::clone(&marks));
+        assert_eq!((marks.sent(), marks.first_read()), (None, None));
+        timed.write_all(b"ask").await.unwrap();
+        assert_eq!(marks.sent(), None, "written is not yet handed over");
+        timed.flush().await.unwrap();
+        let sent = marks.sent().unwrap();
+        far.write_all(b"answer").await.unwrap();
+        let mut buffer = [0; 6];
+        timed.read_exact(&mut buffer).await.unwrap();
+        assert!(marks.first_read().unwrap() >= sent);
+        marks.reset();
+        assert_eq!((marks.sent(), marks.first_read()), (None, None));
+    }
+}
