@@ -257,4 +257,47 @@ mod tests {
         let slow = first.iter().filter(|us| **us == 20_000).count();
         assert!((20..=60).contains(&slow), "{slow}");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn latency_adds_its_time_to_the_natural_one() {
+        let model = credit_risk();
+        let took = async || {
+            let start = tokio::time::Instant::now();
+            model.work().await.unwrap();
+            start.elapsed().as_millis()
+        };
+        assert!((2..=21).contains(&took().await));
+        model.inject(Fault::Latency { ms: 400 }).unwrap();
+        assert!((402..=421).contains(&took().await));
+        model.inject(Fault::None).unwrap();
+        assert!((2..=21).contains(&took().await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn errors_hit_the_share_that_was_asked_for() {
+        let failed = async |rate: f64| {
+            let model = credit_risk();
+            model.inject(Fault::Errors { rate }).unwrap();
+            let mut failed = 0;
+            for _ in 0..1_000 {
+                failed += u32::from(model.work().await == Err(Disturbance::Error));
+            }
+            failed
+        };
+        assert_eq!((failed(0.0).await, failed(1.0).await), (0, 1_000));
+        let some = failed(0.3).await;
+        assert!((250..=350).contains(&some), "{some}");
+        assert_eq!(failed(0.3).await, some, "seeded");
+    }
+
+    #[tokio::test]
+    async fn stopping_ends_a_hang_and_a_wait() {
+        let stop = CancellationToken::new();
+        let model = LiveModel::new(&CATALOG[0], stop.clone());
+        model.inject(Fault::Hang).unwrap();
+        stop.cancel();
+        assert_eq!(model.answering().await, Err(Disturbance::Stopping));
+        model.inject(Fault::Latency { ms: 600_000 }).unwrap();
+        assert_eq!(model.work().await, Err(Disturbance::Stopping));
+    }
 }
