@@ -248,7 +248,7 @@ mod tests {
             }
             for group in &rates {
                 let expected = &case["expected"]["by_group"][&group.value];
-                assert_eq!(group.n as f64, expected["count"].as_f64().unwrap());
+                assert!((group.n as f64 - expected["count"].as_f64().unwrap()).abs() < 0.5);
                 let pairs = [
                     (group.selection_rate, "selection_rate"),
                     (group.true_positive_rate, "tpr"),
@@ -294,7 +294,7 @@ mod tests {
         for group in found {
             let expected = &case["expected"]["by_group"][&group.value];
             assert!((group.metrics[0].value.unwrap() - expected["accuracy"].as_f64().unwrap()).abs() < 1e-12);
-            assert_eq!(group.n as f64, expected["count"].as_f64().unwrap());
+            assert!((group.n as f64 - expected["count"].as_f64().unwrap()).abs() < 0.5);
         }
         assert!(groups(&binary(), &labels, &outputs, &column[1..], &options).is_err());
         assert!(group_rates(&Task::Regression, &[], &[], &[]).is_err());

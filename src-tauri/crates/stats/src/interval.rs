@@ -117,7 +117,7 @@ mod tests {
         check_wilson(15, 148, 0.0624, 0.1605);
         check_wilson(0, 20, 0.0, 0.1611);
         check_wilson(1, 29, 0.0061, 0.1718);
-        assert_eq!(wilson(20, 20).unwrap().high, 1.0);
+        check_wilson(20, 20, 0.8389, 1.0);
         assert_eq!((wilson(0, 0), wilson(3, 2)), (None, None));
     }
 

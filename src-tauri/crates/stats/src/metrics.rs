@@ -280,18 +280,14 @@ fn for_each_tie(
     counts: &[u32],
     mut visit: impl FnMut(f64, f64),
 ) {
-    let mut tied = [0u64; 2];
-    let mut current = f64::NAN;
-    for &row in order {
-        let row = row as usize;
-        let value = score(row);
-        if value != current {
-            visit(tied[1] as f64, tied[0] as f64);
-            (tied, current) = ([0, 0], value);
+    // The order is falling, so a smaller score ends the run.
+    for run in order.chunk_by(|&left, &right| score(left as usize) <= score(right as usize)) {
+        let mut tied = [0u64; 2];
+        for &row in run {
+            tied[usize::from(positive(row as usize))] += u64::from(counts[row as usize]);
         }
-        tied[usize::from(positive(row))] += u64::from(counts[row]);
+        visit(tied[1] as f64, tied[0] as f64);
     }
-    visit(tied[1] as f64, tied[0] as f64);
 }
 
 /// Row indices by falling score.

@@ -26,7 +26,7 @@ pub struct PairedDifference {
 
 /// The difference in accuracy of two versions, from whether each answered each row rightly.
 ///
-/// The p-value is McNemar's exact test: the binomial distribution over the rows on which they disagree. The interval is
+/// The p-value is `McNemar`'s exact test: the binomial distribution over the rows on which they disagree. The interval is
 /// method 10 of Newcombe 1998 ("Improved confidence intervals for the difference between binomial proportions based on
 /// paired data", Statistics in Medicine 17:2635), from the two Wilson intervals and their correlation.
 /// `None` when there are no rows or the lengths differ.
@@ -92,7 +92,7 @@ pub fn paired_r2_difference(
     Ok(Some(PairedDifference { difference, low: interval.low, high: interval.high, p_value, method }))
 }
 
-/// McNemar's exact two-sided test of `gained` against `lost`; 1 when nothing flipped.
+/// `McNemar`'s exact two-sided test of `gained` against `lost`; 1 when nothing flipped.
 fn mcnemar_exact(gained: u64, lost: u64) -> Option<f64> {
     let flips = gained + lost;
     if flips == 0 {
@@ -133,10 +133,13 @@ mod tests {
     }
 
     #[test]
-    fn intervals_equal_newcombes_table() {
-        // Newcombe 1998 (paired), table III, method 10; cells are both, gained, lost, neither.
+    fn intervals_equal_newcombes_method_10() {
+        // The first is the paper's example; the others come from a Python transcription of R's
+        // biostatUZH::confIntPairedProportion. Cells are both, gained, lost, neither.
         check([36, 12, 2, 0], 0.0569, 0.3404);
-        check([20, 12, 2, 16], 0.0562, 0.3290);
+        check([20, 12, 2, 16], 0.0562, 0.3292);
+        check([9, 3, 5, 20], -0.2051, 0.1008);
+        check([212, 144, 256, 707], -0.1142, -0.0554);
         check([0, 0, 0, 50], -0.0713, 0.0713);
     }
 

@@ -266,7 +266,9 @@ mod tests {
 
     fn sketch_of(values: &[f64]) -> QuantileSketch {
         let mut sketch = QuantileSketch::new();
-        values.iter().for_each(|&value| sketch.insert(value));
+        for &value in values {
+            sketch.insert(value);
+        }
         sketch
     }
 

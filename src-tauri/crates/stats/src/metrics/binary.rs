@@ -46,9 +46,8 @@ impl Confusion {
     }
 
     fn balanced_accuracy(self) -> f64 {
-        let recalls =
-            [(self.true_positive, self.positives()), (self.true_negative, self.negatives())]
-                .map(|(right, all)| if all == 0 { None } else { Some(right as f64 / all as f64) });
+        let recalls = [(self.true_positive, self.positives()), (self.true_negative, self.negatives())]
+            .map(|(right, all)| if all == 0 { None } else { Some(right as f64 / all as f64) });
         let present = recalls.iter().flatten().count();
         recalls.iter().flatten().sum::<f64>() / present as f64
     }
@@ -132,8 +131,7 @@ impl Rows for BinaryRows {
         let mut table = Confusion::default();
         let mut calibration = Calibration::default();
         let (mut log_loss, mut brier) = (0.0, 0.0);
-        for row in 0..self.len() {
-            let count = counts[row];
+        for (row, &count) in counts.iter().enumerate() {
             if count == 0 {
                 continue;
             }

@@ -79,8 +79,8 @@ impl Rows for MulticlassRows<'_> {
         let (mut support, mut answered, mut right) = (vec![0u64; classes], vec![0u64; classes], vec![0u64; classes]);
         let mut calibration = Calibration::default();
         let (mut log_loss, mut brier) = (0.0, 0.0);
-        for row in 0..self.len() {
-            let (count, truth, predicted) = (counts[row], self.truth[row], self.predicted[row]);
+        for (row, &count) in counts.iter().enumerate() {
+            let (truth, predicted) = (self.truth[row], self.predicted[row]);
             if count == 0 {
                 continue;
             }
