@@ -131,11 +131,11 @@ mod tests {
 
     #[test]
     fn cost_of_a_run() {
+        use Budget::{Auto, Exact, Rows};
+        use Estimator::AntitheticPermutation as Sampled;
         let check = |background, varying, budget, model_rows, estimator| {
             assert_eq!(cost(background, varying, budget), Cost { model_rows, estimator }, "{background} {varying}");
         };
-        use Budget::{Auto, Exact, Rows};
-        use Estimator::AntitheticPermutation as Sampled;
         check(100, 30, Auto, 5_901, Sampled);
         check(50, 30, Auto, 5_851, Sampled);
         check(50, 30, Rows(2_951), 2_951, Sampled);

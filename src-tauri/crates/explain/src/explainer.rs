@@ -133,12 +133,12 @@ impl<'a> Explainer<'a> {
             }
             Some(draw) => {
                 let known = sampled::Known { background_outputs, prediction: &prediction, base: &base_value };
-                let estimated = sampled::attribute(&mut query, &self.background, row, &features, draw, known)?;
+                let estimated = sampled::attribute(&mut query, &self.background, row, &features, draw, &known)?;
                 (Estimator::AntitheticPermutation, estimated)
             }
         };
         for (output, attributions) in attributions.iter_mut().enumerate() {
-            repair(attributions, &features, prediction[output] - base_value[output]);
+            repair(attributions, &features, prediction[output], base_value[output]);
         }
         Ok(ShapleyExplanation {
             estimator: estimator.as_str().to_owned(),
@@ -197,12 +197,18 @@ fn weighted_mean(outputs: &[f64], weights: &[f64], count: usize) -> Vec<f64> {
     mean
 }
 
-/// Makes the attributions add up to `total`. What is missing is rounding, or the rest of an estimate from part of the
+/// What rounding of sums may leave, relative to the values summed.
+const ROUNDING: f64 = 1e-12;
+
+/// Makes the attributions add up to the prediction minus the base value. What is missing is rounding, or the rest of an estimate from part of the
 /// background, or what a model that is not deterministic makes up; it goes to each in proportion to its size, so that
 /// a feature without effect keeps exactly 0, and evenly when all are 0.
-fn repair(attributions: &mut [Attribution], varying: &[usize], total: f64) {
+fn repair(attributions: &mut [Attribution], varying: &[usize], prediction: f64, base: f64) {
     let size: f64 = varying.iter().map(|feature| attributions[*feature].value.abs()).sum();
-    let missing = total - varying.iter().map(|feature| attributions[*feature].value).sum::<f64>();
+    let missing = prediction - base - varying.iter().map(|feature| attributions[*feature].value).sum::<f64>();
+    if size == 0.0 && missing.abs() <= ROUNDING * (prediction.abs() + base.abs()) {
+        return;
+    }
     for feature in varying {
         let attribution = &mut attributions[*feature];
         let share = if size > 0.0 { attribution.value.abs() / size } else { 1.0 / varying.len() as f64 };

@@ -4,7 +4,8 @@
 //! answers batches of rows. What it hides: enumeration, sampling, batching and the arithmetic of uncertainty. What must
 //! stay true: no I/O and no clock; the attributions always add up to the prediction minus the base value; the same seed
 //! gives the same figures, whatever the batch size; a feature's value is only ever copied or compared, so a category may
-//! arrive as any number (see [`sampled`](self) for the one variance-reducing exception, which stays valid for codes).
+//! arrive as any number. One exception, when fewer pairs than background rows are drawn: a control variate that reduces
+//! variance and stays valid for codes.
 //!
 //! The game is the interventional one of `shap` 0.54.1: `v(S) = Σ_b w_b f(x_S, b_notS)` over background rows `b` with
 //! weights `w_b` that sum to 1, identity link, for every output of the model at once.
@@ -29,5 +30,7 @@ pub use matrix::Matrix;
 pub use model::{Model, ModelError};
 pub use query::{Control, Progress};
 
+#[cfg(test)]
+mod laws;
 #[cfg(test)]
 mod reference;

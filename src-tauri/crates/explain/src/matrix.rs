@@ -31,7 +31,10 @@ impl Matrix {
 
     /// The number of whole rows.
     pub const fn rows(&self) -> usize {
-        if self.columns == 0 { 0 } else { self.data.len() / self.columns }
+        match self.data.len().checked_div(self.columns) {
+            Some(rows) => rows,
+            None => 0,
+        }
     }
 
     /// The row at `index`, which must exist.

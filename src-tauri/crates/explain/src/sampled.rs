@@ -169,9 +169,9 @@ pub(crate) fn attribute(
     explained: &[f64],
     varying: &[usize],
     draw: Draw,
-    known: Known<'_>,
+    known: &Known<'_>,
 ) -> Result<Vec<Vec<Attribution>>, ExplainError> {
-    let Known { background_outputs, prediction, base } = known;
+    let Known { background_outputs, prediction, base } = *known;
     let outputs = prediction.len();
     let width = explained.len() * outputs;
     let Draw { strata, complete, mut random } = draw;
@@ -247,7 +247,7 @@ impl Estimate<'_> {
         }
         for (feature, fit) in varying.iter().zip(&fitted) {
             let (variance, degrees) =
-                if within { self.within(*feature, output) } else { fit.residual_variance(self.shares) };
+                if within { self.within(*feature, output) } else { fit.residual_variance(self.shares, !self.complete) };
             attributions[*feature] = if degrees == 0 {
                 Attribution::exact(fit.value)
             } else {
@@ -310,15 +310,19 @@ struct Fit {
 
 impl Fit {
     /// The variance of the estimate if all variation between strata that the fit leaves were sampling noise, which bounds
-    /// it from above; and its degrees of freedom, 0 when nothing can be said.
-    fn residual_variance(&self, shares: &[f64]) -> (f64, usize) {
+    /// it from above; and its degrees of freedom, 0 when nothing can be said. When only part of the background was drawn
+    /// (`partial`), a fitted control adds its own error: 1 + q / (n - q - 2) for q controls (Cochran, Sampling Techniques,
+    /// 3rd edition, chapter 7).
+    fn residual_variance(&self, shares: &[f64], partial: bool) -> (f64, usize) {
         let count = self.residuals.len();
         let degrees = count.saturating_sub(self.parameters);
         if degrees == 0 {
             return (0.0, 0);
         }
         let squares: f64 = self.residuals.iter().zip(shares).map(|(rest, share)| (rest * share).powi(2)).sum();
-        (squares * count as f64 / degrees as f64, degrees)
+        let controls = (self.parameters - 1) as f64;
+        let fitting = if partial { 1.0 + controls / (count as f64 - controls - 2.0).max(1.0) } else { 1.0 };
+        (squares * fitting * count as f64 / degrees as f64, degrees)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The Secret Service over D-Bus (gnome-keyring, KWallet, KeePassXC).
+//! The Secret Service over D-Bus (gnome-keyring, `KWallet`, `KeePassXC`).
 //!
 //! Values are read and written by `keyring` entries over a store of our own, so that a lost connection, a restarted daemon
 //! or a call stuck in a prompt is left behind with its store. Questions about the state are asked without values and

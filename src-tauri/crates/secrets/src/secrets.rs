@@ -21,7 +21,7 @@ pub const SERVICE: &str = "dev.pilothouse.desktop";
 pub const NAME_MAX_CHARS: usize = 100;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-const CACHE_TTL: Duration = Duration::from_secs(60);
+const CACHE_TTL: Duration = Duration::from_mins(1);
 
 /// A handle to the secrets; clones share everything.
 ///
