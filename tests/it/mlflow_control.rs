@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use pilothouse_control::{ControlPlane, Credential, Planned, Refusal, connect};
-use pilothouse_domain::endpoint::Reload;
+use pilothouse_domain::endpoint::{Reload, Tls};
 use pilothouse_domain::rollback::Follows;
 use pilothouse_domain::{
     Auth, Check, CheckStatus, ControlPlaneConfig, EndpointId, PlanId, RollbackPlan, TimestampMs, VersionId,
 };
+use pilothouse_serving::{Transport, TransportConfig};
 use pilothouse_tests::{RealServer, Registered};
 use serde_json::{Value, json};
 
+/// The client that the app itself uses for control planes.
 pub(crate) fn client() -> reqwest::Client {
-    // Another test of this process may have been first; the provider is the same.
-    rustls::crypto::ring::default_provider().install_default().ok();
-    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
+    let transport = Transport::new(TransportConfig::default()).unwrap();
+    transport.http_client(&Tls::default(), None).unwrap()
 }
 
 fn control(tracking: &RealServer, model: &str, reload: Option<Reload>) -> Arc<dyn ControlPlane> {

@@ -1,8 +1,9 @@
 //! A local command, run without a shell, with a time limit.
 //!
-//! What must stay true: the command and everything it started is ended by its process group's id when the limit is over
-//! or the caller goes away; a command that ended well may leave a server behind, which is what a restart is for; its
-//! output never grows without bound.
+//! What must stay true: the command and everything it started is ended by its process group's id when its limit is over,
+//! and by nothing else: a restart torn in half because somebody closed the window could leave nothing serving at all. A
+//! command that ended well may leave a server behind, which is what a restart is for. Output kept never grows without
+//! bound, and is read for as long as somebody writes, so that no server left behind dies of a closed pipe while we run.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -21,36 +22,55 @@ const DRAIN: Duration = Duration::from_millis(250);
 /// How a command ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// `None`: the time was over, and it was ended.
-    pub(crate) status: Option<ExitStatus>,
+    /// The way in which it ended.
+    pub(crate) how: How,
     /// The end of its standard output.
     pub(crate) stdout: String,
     /// The end of its standard error.
     pub(crate) stderr: String,
 }
 
-/// Runs `program` to its end. The error is that of starting it: then nothing was run.
+/// The way in which a command ended.
+#[derive(Debug)]
+pub(crate) enum How {
+    /// By itself.
+    Exited(ExitStatus),
+    /// Its time was over, and it was ended with its process group.
+    OutOfTime,
+    /// It was started, but its end could not be seen.
+    Unseen(String),
+}
+
+/// Runs `program` to its end. The error is that of starting it: then nothing was run. A caller that goes away leaves it
+/// running.
 pub(crate) async fn run(program: &Path, args: &[String], timeout: Duration) -> std::io::Result<Ended> {
     let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own, so that a script's children can be ended with it.
     #[cfg(unix)]
     command.process_group(0);
-    let mut child = command.spawn()?;
+    let child = command.spawn()?;
+    // A task of its own, so that the limit holds on when the caller is gone.
+    Ok(tokio::spawn(until_ended(child, timeout)).await.unwrap_or_else(|error| Ended {
+        how: How::Unseen(error.to_string()),
+        stdout: String::new(),
+        stderr: String::new(),
+    }))
+}
+
+async fn until_ended(mut child: Child, timeout: Duration) -> Ended {
     let stdout = Tail::follow(child.stdout.take());
     let stderr = Tail::follow(child.stderr.take());
-    let mut group = Group::of(&child);
-    let status = if let Ok(status) = tokio::time::timeout(timeout, child.wait()).await {
-        group.spare();
-        Some(status?)
+    let how = if let Ok(status) = tokio::time::timeout(timeout, child.wait()).await {
+        status.map_or_else(|error| How::Unseen(error.to_string()), How::Exited)
     } else {
         // The group is ended before the child is waited for, so that its id cannot have passed to a stranger.
-        group.end();
+        end_group(&child);
         child.start_kill().ok();
         child.wait().await.ok();
-        None
+        How::OutOfTime
     };
-    Ok(Ended { status, stdout: stdout.text().await, stderr: stderr.text().await })
+    Ended { how, stdout: stdout.text().await, stderr: stderr.text().await }
 }
 
 /// The file that would be run, found as the system would: a path as it is, a bare name along `PATH`.
@@ -77,45 +97,17 @@ fn runnable(file: &Path) -> bool {
     file.is_file() || file.with_extension("exe").is_file()
 }
 
-/// Ends a process group unless it is spared first.
-struct Group {
-    #[cfg(unix)]
-    id: Option<rustix::process::Pid>,
-}
-
-impl Group {
-    #[cfg(unix)]
-    fn of(child: &Child) -> Self {
-        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-        Self { id }
-    }
-
-    #[cfg(not(unix))]
-    fn of(_child: &Child) -> Self {
-        Self {}
-    }
-
-    fn spare(&mut self) {
-        #[cfg(unix)]
-        {
-            self.id = None;
-        }
-    }
-
-    fn end(&mut self) {
-        #[cfg(unix)]
-        if let Some(id) = self.id.take() {
-            // It may have ended by itself a moment ago, which is as good.
-            rustix::process::kill_process_group(id, rustix::process::Signal::KILL).ok();
-        }
+/// Ends the process group that a running child leads.
+#[cfg(unix)]
+fn end_group(child: &Child) {
+    if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw) {
+        // It may have ended by itself a moment ago, which is as good.
+        rustix::process::kill_process_group(id, rustix::process::Signal::KILL).ok();
     }
 }
 
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
+#[cfg(not(unix))]
+fn end_group(_child: &Child) {}
 
 /// The last bytes of a stream, read in the background so that the command never blocks on a full pipe.
 struct Tail {
@@ -141,9 +133,8 @@ impl Tail {
     }
 
     async fn text(mut self) -> String {
-        if tokio::time::timeout(DRAIN, &mut self.reader).await.is_err() {
-            self.reader.abort();
-        }
+        // When somebody still writes, the reader goes on by itself.
+        tokio::time::timeout(DRAIN, &mut self.reader).await.ok();
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&kept).into_owned()
     }
@@ -181,7 +172,7 @@ mod tests {
     async fn output_and_exit_code_are_told() {
         let (program, args) = shell("echo out; echo err >&2; exit 3");
         let ended = run(&program, &args, LONG).await.unwrap();
-        assert_eq!(ended.status.unwrap().code(), Some(3));
+        assert!(matches!(ended.how, How::Exited(status) if status.code() == Some(3)), "{ended:?}");
         assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("out\n", "err\n"));
     }
 
@@ -204,20 +195,27 @@ mod tests {
         until(|| std::fs::read_to_string(&file).is_ok_and(|pid| pid.ends_with('\n'))).await;
         let child = std::fs::read_to_string(&file).unwrap();
         let ended = task.await.unwrap().unwrap();
-        assert!(ended.status.is_none());
+        assert!(matches!(ended.how, How::OutOfTime), "{ended:?}");
         until(|| !lives(&child)).await;
     }
 
     #[tokio::test]
-    async fn a_caller_that_goes_away_ends_it_too() {
+    async fn a_caller_that_goes_away_does_not_tear_it_in_half() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("child");
-        let (program, args) = shell(&format!("sleep 600 & echo $! > {}; wait", file.display()));
+        let (begun, go, ended) = (folder.path().join("begun"), folder.path().join("go"), folder.path().join("ended"));
+        let script = format!(
+            "echo > {}; until test -e {}; do sleep 0.05; done; echo stopped; echo > {}",
+            begun.display(),
+            go.display(),
+            ended.display()
+        );
+        let (program, args) = shell(&script);
         let task = tokio::spawn(async move { run(&program, &args, LONG).await });
-        until(|| std::fs::read_to_string(&file).is_ok_and(|pid| pid.ends_with('\n'))).await;
+        until(|| begun.exists()).await;
         task.abort();
-        let child = std::fs::read_to_string(&file).unwrap();
-        until(|| !lives(&child)).await;
+        assert!(task.await.unwrap_err().is_cancelled());
+        std::fs::write(go, "").unwrap();
+        until(|| ended.exists()).await;
     }
 
     #[tokio::test]
@@ -225,7 +223,7 @@ mod tests {
         // The child inherits the pipes and keeps them open, as a restarted server does.
         let (program, args) = shell("sleep 600 & echo $!");
         let ended = run(&program, &args, LONG).await.unwrap();
-        assert!(ended.status.unwrap().success());
+        assert!(matches!(ended.how, How::Exited(status) if status.success()), "{ended:?}");
         let child = ended.stdout.trim().to_owned();
         assert!(lives(&child));
         std::process::Command::new("kill").arg(&child).status().unwrap();

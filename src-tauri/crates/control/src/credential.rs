@@ -1,37 +1,14 @@
 //! How a credential is put into a request, shown as a mask, and kept out of every text.
 
 use base64::Engine as _;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue};
+use pilothouse_serving::Credential;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::ControlError;
 
 /// What stands in a plan in place of a secret.
 pub(crate) const MASK: &str = "••••";
-
-/// A credential with its value.
-#[derive(Debug, Clone, Default)]
-pub enum Credential {
-    /// None.
-    #[default]
-    None,
-    /// `Authorization: Bearer …`
-    Bearer(SecretString),
-    /// `Authorization: Basic …`
-    Basic {
-        /// The user.
-        username: String,
-        /// The password.
-        password: SecretString,
-    },
-    /// A header of its own.
-    Header {
-        /// The header.
-        name: HeaderName,
-        /// Its value.
-        value: SecretString,
-    },
-}
 
 /// The header that carries a credential, made once.
 #[derive(Debug, Clone)]
@@ -45,28 +22,22 @@ pub(crate) struct CredentialHeader {
 impl CredentialHeader {
     /// Fails when the secret cannot stand in a header (a line break, say).
     pub(crate) fn new(credential: &Credential) -> Result<Self, ControlError> {
-        let (name, value, mut secrets) = match credential {
-            Credential::None => return Ok(Self { header: None, secrets: Vec::new() }),
-            Credential::Bearer(token) => {
-                (header::AUTHORIZATION, format!("Bearer {}", token.expose_secret()), vec![token.clone()])
-            }
+        let header = credential.header().map_err(|error| ControlError::Misconfigured {
+            setting: "auth",
+            problem: format!("cannot be used: {error}"),
+        })?;
+        let mut secrets = match credential {
+            Credential::None => Vec::new(),
+            Credential::Bearer(secret) | Credential::Header { value: secret, .. } => vec![secret.clone()],
             Credential::Basic { username, password } => {
                 let pair = format!("{username}:{}", password.expose_secret());
                 let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
-                let value = format!("Basic {encoded}");
-                (header::AUTHORIZATION, value, vec![password.clone(), SecretString::from(encoded)])
+                vec![password.clone(), SecretString::from(encoded)]
             }
-            Credential::Header { name, value } => (name.clone(), value.expose_secret().to_owned(), vec![value.clone()]),
         };
-        let mut value = HeaderValue::from_str(&value).map_err(|_| ControlError::Misconfigured {
-            setting: "auth",
-            problem: "has a secret with characters that a header cannot carry, such as a line break; set it again"
-                .into(),
-        })?;
-        value.set_sensitive(true);
         // Very short values would blank out harmless text everywhere, and protect nothing.
         secrets.retain(|secret| secret.expose_secret().len() >= 4);
-        Ok(Self { header: Some((name, value)), secrets })
+        Ok(Self { header, secrets })
     }
 
     /// Adds the header to a request.

@@ -23,8 +23,9 @@ use async_trait::async_trait;
 use pilothouse_domain::rollback::Follows;
 use pilothouse_domain::{Check, ControlPlaneConfig, ModelVersion, PlannedCall, RollbackPlan, VersionId};
 
-pub use credential::Credential;
 pub use error::{ControlError, Refusal};
+/// The credential of a control plane, with its value.
+pub use pilothouse_serving::Credential;
 
 /// A system that decides which version of one model is live.
 #[async_trait]
@@ -80,8 +81,8 @@ pub struct CallReply {
 
 /// The control plane of a configuration.
 ///
-/// `client` must not follow redirects, since a followed one could carry the credential elsewhere (a followed one is
-/// reported as an error, but only afterwards). `reload_credential` is used for an HTTP [reload] only.
+/// `client` is the transport's. It must not follow redirects to another origin, since they could carry the credential
+/// there; one that it follows within the origin is reported as an error, with the address that should be set instead. `reload_credential` is used for an HTTP [reload] only.
 ///
 /// [reload]: pilothouse_domain::endpoint::Reload
 #[expect(clippy::needless_pass_by_value, reason = "the caller hands its secrets over, so that no copy stays behind")]

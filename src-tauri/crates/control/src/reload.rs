@@ -9,6 +9,7 @@ use pilothouse_domain::endpoint::Reload;
 use pilothouse_domain::{Check, CheckStatus, PlannedCall};
 use url::Url;
 
+use crate::command::How;
 use crate::credential::{CredentialHeader, MASK};
 use crate::wire::{Wire, checked_url};
 use crate::{CallReply, ControlError, Credential, command, text};
@@ -123,21 +124,19 @@ async fn run(program: &std::path::Path, args: &[String], timeout: Duration) -> R
         Err(error) => return Err(ControlError::Unreachable { to, why: error.to_string() }),
     };
     let said = text::shorten_front(if ended.stderr.trim().is_empty() { &ended.stdout } else { &ended.stderr });
-    match ended.status {
-        Some(status) if status.success() => {
+    let why = match ended.how {
+        How::Exited(status) if status.success() => {
             let said = text::shorten_front(&format!("{} {}", ended.stdout, ended.stderr));
-            let detail =
-                if said.is_empty() { "ended with success".into() } else { format!("ended with success: {said}") };
-            Ok(CallReply { status: None, detail })
+            return Ok(CallReply { status: None, detail: with_words("ended with success", &said) });
         }
         // It may have stopped a server and failed to start it, so nothing is known about what it did.
-        Some(status) => Err(ControlError::Ambiguous { to, status: None, why: with_words(&status.to_string(), &said) }),
-        None => {
-            let why =
-                format!("it had not ended after {} ms, and was ended with everything it started", timeout.as_millis());
-            Err(ControlError::Ambiguous { to, status: None, why: with_words(&why, &said) })
+        How::Exited(status) => status.to_string(),
+        How::OutOfTime => {
+            format!("it had not ended after {} ms, and was ended with everything it started", timeout.as_millis())
         }
-    }
+        How::Unseen(why) => format!("its end could not be seen: {why}"),
+    };
+    Err(ControlError::Ambiguous { to, status: None, why: with_words(&why, &said) })
 }
 
 fn with_words(what: &str, said: &str) -> String {

@@ -42,11 +42,21 @@ pub(crate) struct Answer {
 
 /// A request that did not lead to a full answer.
 struct NoAnswer {
-    /// Whether the request may have arrived.
-    sent: bool,
+    reached: Reached,
     /// The HTTP status, if the answer's head arrived.
     status: Option<u16>,
     why: String,
+}
+
+/// How far a request came that was not answered in full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    /// No connection.
+    Nothing,
+    /// It may have arrived.
+    Server,
+    /// It was answered by a redirect that the client may not follow.
+    Redirect,
 }
 
 impl Wire {
@@ -88,12 +98,13 @@ impl Wire {
     pub(crate) async fn read(&self, url: &Url) -> Result<Value, ControlError> {
         let answer = match self.exchange(Method::GET, url, None, self.read_timeout).await {
             Ok((status, body)) => self.accepted(status, body)?,
+            Err(NoAnswer { reached: Reached::Redirect, status, why }) => {
+                return Err(self.refused(Refusal::Redirected, status, why));
+            }
             Err(NoAnswer { status: None, why, .. }) => {
                 return Err(ControlError::Unreachable { to: self.name.clone(), why });
             }
-            Err(NoAnswer { status, why, .. }) => {
-                return Err(ControlError::Unreadable { from: self.name.clone(), status, why });
-            }
+            Err(NoAnswer { status, why, .. }) => return Err(self.unreadable(status, why)),
         };
         match serde_json::from_slice(&answer.body) {
             Ok(value @ Value::Object(_)) => Ok(value),
@@ -114,7 +125,13 @@ impl Wire {
                 }
                 other => other,
             },
-            Err(NoAnswer { sent: false, why, .. }) => Err(ControlError::Unreachable { to: self.name.clone(), why }),
+            Err(NoAnswer { reached: Reached::Nothing, why, .. }) => {
+                Err(ControlError::Unreachable { to: self.name.clone(), why })
+            }
+            // A redirect that was followed may have carried the write to its end.
+            Err(NoAnswer { reached: Reached::Redirect, status: None, why }) => {
+                Err(self.refused(Refusal::Redirected, None, why))
+            }
             Err(NoAnswer { status, why, .. }) => Err(ControlError::Ambiguous { to: self.name.clone(), status, why }),
         }
     }
@@ -172,16 +189,22 @@ impl Wire {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_string());
         }
         let no_answer = |error: &reqwest::Error, status| NoAnswer {
-            sent: !(error.is_connect() || error.is_builder()),
+            reached: if error.is_redirect() {
+                Reached::Redirect
+            } else if error.is_connect() || error.is_builder() {
+                Reached::Nothing
+            } else {
+                Reached::Server
+            },
             status,
-            why: self.credential.redact(&told(error, timeout)),
+            why: self.credential.redact(&told(error)),
         };
         let mut response = request.send().await.map_err(|error| no_answer(&error, None))?;
         let status = response.status();
         let head = Some(status.as_u16());
         if response.url() != url {
             return Err(NoAnswer {
-                sent: true,
+                reached: Reached::Redirect,
                 status: head,
                 why: format!("the request was redirected to {}", shown_address(response.url())),
             });
@@ -195,7 +218,7 @@ impl Wire {
         while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(&error, head))? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
                 let why = format!("the answer is longer than {} MiB", MAX_ANSWER_BYTES / 1024 / 1024);
-                return Err(NoAnswer { sent: true, status: head, why });
+                return Err(NoAnswer { reached: Reached::Server, status: head, why });
             }
             body.extend_from_slice(&chunk);
         }
@@ -237,15 +260,21 @@ pub(crate) fn checked_url(setting: &'static str, url: &Url) -> Result<(), Contro
 
 /// A failure of reqwest in a few words: its innermost cause, which names the socket's or TLS's own reason. The address
 /// that reqwest would name is left out, since its query may hold a token.
-fn told(error: &reqwest::Error, timeout: Duration) -> String {
+fn told(error: &reqwest::Error) -> String {
     if error.is_timeout() && !error.is_connect() {
-        return format!("no answer within {} ms", timeout.as_millis());
+        return "the time for an answer ran out".into();
     }
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    let stage = if error.is_connect() { "no connection" } else { "the connection broke" };
+    let stage = if error.is_redirect() {
+        "it redirects"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "the connection broke"
+    };
     if error.source().is_none() { stage.to_owned() } else { text::shorten(&format!("{stage}: {cause}")) }
 }
 
@@ -362,9 +391,9 @@ pub(crate) mod tests {
         let fake = Fake::start(|_| Reply::Hang).await;
         let wire = wire(&fake.url).with_timeouts(Duration::from_millis(300));
         let error = wire.read(&fake.url).await.unwrap_err();
-        assert!(!error.may_have_changed() && error.to_string().contains("no answer within 300 ms"), "{error}");
+        assert!(!error.may_have_changed() && error.to_string().contains("time for an answer ran out"), "{error}");
         let error = wire.write(Method::POST, &fake.url, None).await.unwrap_err();
-        assert!(error.may_have_changed() && error.to_string().contains("no answer within 300 ms"), "{error}");
+        assert!(error.may_have_changed() && error.to_string().contains("time for an answer ran out"), "{error}");
     }
 
     #[tokio::test]
@@ -379,14 +408,25 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn a_followed_redirect_is_reported() {
+    async fn a_redirect_that_the_client_follows_or_refuses_is_reported() {
         let there = Fake::start(|_| Reply::json(200, &json!({}))).await;
         let to = there.url.to_string();
         let here = Fake::start(move |_| Reply::Redirect(to.clone())).await;
         let mut wire = wire(&here.url);
         wire.client = reqwest::Client::builder().no_proxy().build().unwrap();
-        assert!(matches!(wire.read(&here.url).await, Err(ControlError::Unreadable { .. })));
+        assert_eq!(wire.read(&here.url).await.unwrap_err().refusal(), Some(Refusal::Redirected));
         assert!(wire.write(Method::POST, &here.url, None).await.unwrap_err().may_have_changed());
+
+        // The transport's own client refuses to leave the origin.
+        let transport = pilothouse_serving::Transport::new(pilothouse_serving::TransportConfig::default()).unwrap();
+        wire.client = transport.http_client(&pilothouse_domain::endpoint::Tls::default(), None).unwrap();
+        let before = there.asked().len();
+        for error in
+            [wire.read(&here.url).await.unwrap_err(), wire.write(Method::POST, &here.url, None).await.unwrap_err()]
+        {
+            assert_eq!(error.refusal(), Some(Refusal::Redirected), "{error}");
+        }
+        assert_eq!(there.asked().len(), before, "the credential went nowhere else");
     }
 
     proptest! {
