@@ -227,11 +227,11 @@ fn ui(workspace: &Workspace) -> (Summary, Result<()>) {
     process::run_keeping(&mut node::npm(workspace, &["run", "test"]), is_summary)
 }
 
-/// Builds the two programs with the features of the test build, so that nothing is compiled twice, and says where they
-/// are.
-fn programs(workspace: &Workspace) -> Result<[(&'static str, std::path::PathBuf); 2]> {
-    let bins = ["--bin", "pilothouse", "--bin", "pilothousectl", "--test", "it", "--test", "e2e"];
-    process::run(&mut with_selection(workspace, &["build"], &bins))?;
+/// Builds the two programs together with a test target, so that they get the features of the test build and nothing is
+/// compiled twice, and says where they are.
+fn programs(workspace: &Workspace, target: &str) -> Result<[(&'static str, std::path::PathBuf); 2]> {
+    let targets = ["--bin", "pilothouse", "--bin", "pilothousectl", "--test", target];
+    process::run(&mut with_selection(workspace, &["build"], &targets))?;
     Ok([
         ("PILOTHOUSE_APP", workspace.debug_binary("pilothouse")),
         ("PILOTHOUSE_CTL", workspace.debug_binary("pilothousectl")),
@@ -257,7 +257,7 @@ fn integration(workspace: &Workspace, target: &str, threads: &str, filter: Optio
 }
 
 fn servers(workspace: &Workspace) -> (Summary, Result<()>) {
-    let programs = match programs(workspace) {
+    let programs = match programs(workspace, "it") {
         Ok(programs) => programs,
         Err(error) => return quiet(Err(error)),
     };
@@ -281,7 +281,7 @@ pub(crate) fn journeys(
         Ok(session) => session,
         Err(error) => return quiet(Err(error)),
     };
-    let programs = match programs(workspace) {
+    let programs = match programs(workspace, "e2e") {
         Ok(programs) => programs,
         Err(error) => return quiet(Err(error)),
     };
