@@ -1,1 +1,78 @@
-fn main() {}
+//! What the screens cost: `cargo bench -p pilothouse-store`.
+
+mod fixture;
+
+use std::sync::OnceLock;
+
+use divan::{Bencher, black_box};
+use fixture::{INTERVAL_MS, START, add_endpoints, fill};
+use pilothouse_domain::EndpointId;
+use pilothouse_store::{OpenOptions, Store};
+use tempfile::TempDir;
+
+const DAY_MS: i64 = 86_400_000;
+
+struct Filled {
+    store: Store,
+    endpoints: Vec<EndpointId>,
+    _folder: TempDir,
+}
+
+fn filled(endpoints: usize, rounds: i64) -> Filled {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(&folder.path().join("pilothouse.db"), &OpenOptions::default()).expect("a new file");
+    let endpoints = add_endpoints(&store, endpoints);
+    fill(&store, &endpoints, rounds);
+    Filled { store, endpoints, _folder: folder }
+}
+
+/// One endpoint, 30 days at 15 s: 172,800 samples.
+fn month() -> &'static Filled {
+    static MONTH: OnceLock<Filled> = OnceLock::new();
+    MONTH.get_or_init(|| filled(1, 30 * DAY_MS / INTERVAL_MS))
+}
+
+/// 1,000 endpoints with two hours each.
+fn fleet() -> &'static Filled {
+    static FLEET: OnceLock<Filled> = OnceLock::new();
+    FLEET.get_or_init(|| filled(1_000, 480))
+}
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench(args = [30, 7, 1])]
+fn history_of_days_at_1000_points(bencher: Bencher<'_, '_>, days: i64) {
+    let Filled { store, endpoints, .. } = month();
+    let to = START.plus_ms(30 * DAY_MS);
+    bencher.bench(|| store.history(endpoints[0], to.plus_ms(-days * DAY_MS), to, black_box(1_000)));
+}
+
+#[divan::bench]
+fn summary_of_a_day(bencher: Bencher<'_, '_>) {
+    let Filled { store, endpoints, .. } = month();
+    let from = START.plus_ms(12 * DAY_MS + 12_345_678);
+    bencher.bench(|| store.summary(endpoints[0], black_box(from), from.plus_ms(DAY_MS)));
+}
+
+#[divan::bench]
+fn last_52_beats_of_1000_endpoints(bencher: Bencher<'_, '_>) {
+    let Filled { store, .. } = fleet();
+    bencher.bench(|| store.recent(black_box(52)));
+}
+
+#[divan::bench]
+fn a_days_summary_of_1000_endpoints(bencher: Bencher<'_, '_>) {
+    let Filled { store, .. } = fleet();
+    bencher.bench(|| store.fleet_summaries(black_box(START), START.plus_ms(DAY_MS)));
+}
+
+/// One second of 1,000 endpoints at 15 s, committed.
+#[divan::bench]
+fn commit_of_67_probes(bencher: Bencher<'_, '_>) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(&folder.path().join("pilothouse.db"), &OpenOptions::default()).expect("a new file");
+    let endpoints = add_endpoints(&store, 67);
+    bencher.bench_local(|| fill(&store, &endpoints, 1));
+}

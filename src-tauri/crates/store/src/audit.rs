@@ -62,7 +62,7 @@ impl Store {
             let mut entries = Vec::new();
             while let Some(row) = rows.next()? {
                 let id = row.get(0)?;
-                let document = |column: usize| from_json(WHAT, id, &row.get::<_, String>(column)?);
+                let document = |column: usize| from_json(WHAT, &id, &row.get::<_, String>(column)?);
                 entries.push(AuditEntry {
                     id,
                     at: TimestampMs(row.get(1)?),
@@ -77,5 +77,39 @@ impl Store {
             }
             Ok(entries)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{MONDAY, store};
+
+    #[test]
+    fn entries_are_paged_and_cannot_be_changed() {
+        let (_folder, store) = store();
+        let entry = |i: i64| AuditEntry {
+            id: i,
+            at: MONDAY.plus_ms(i),
+            who: "ada".to_owned(),
+            action: "rollback.apply".to_owned(),
+            endpoint: (i > 2).then_some(EndpointId(i)),
+            reason: "accuracy fell".to_owned(),
+            before: json!({ "alias": "7" }),
+            after: json!({ "alias": "6" }),
+            evidence: json!([1.5, null]),
+        };
+        for i in 1..=5 {
+            assert_eq!(store.append_audit(&entry(i)).unwrap(), i);
+        }
+        assert_eq!(store.audit_entries(2, None).unwrap(), [entry(5), entry(4)]);
+        assert_eq!(store.audit_entries(9, Some(4)).unwrap(), [entry(3), entry(2), entry(1)]);
+        for sql in ["UPDATE audit SET who = 'eve'", "DELETE FROM audit"] {
+            let refused = store.write("tamper", move |connection| Ok(connection.execute(sql, [])?));
+            assert!(refused.unwrap_err().to_string().contains("never"), "{sql}");
+        }
+        assert_eq!(store.audit_entries(9, None).unwrap().len(), 5);
     }
 }

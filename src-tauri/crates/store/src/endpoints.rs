@@ -67,7 +67,7 @@ impl Store {
                     settings,
                 ))
                 .map_err(|error| name_taken(error, &endpoint.name))?;
-            if changed == 0 { Err(StoreError::not_found(WHAT, endpoint.id)) } else { Ok(()) }
+            if changed == 0 { Err(StoreError::not_found(WHAT, &endpoint.id)) } else { Ok(()) }
         })
     }
 
@@ -80,7 +80,7 @@ impl Store {
                 return Err(StoreError::RunInProgress { run });
             }
             match connection.prepare_cached("DELETE FROM endpoint WHERE id = ?1")?.execute([id.0])? {
-                0 => Err(StoreError::not_found(WHAT, id)),
+                0 => Err(StoreError::not_found(WHAT, &id)),
                 _ => Ok(()),
             }
         })?;
@@ -132,7 +132,7 @@ fn find(connection: &Connection, condition: &str, key: impl rusqlite::ToSql) -> 
 
 fn decode(row: &Row<'_>) -> Result<Endpoint, StoreError> {
     let id = EndpointId(row.get(0)?);
-    let settings: Settings<'_> = from_json(WHAT, id, row.get_ref(5)?.as_str().unwrap_or_default())?;
+    let settings: Settings<'_> = from_json(WHAT, &id, row.get_ref(5)?.as_str().unwrap_or_default())?;
     Ok(Endpoint {
         id,
         name: row.get(1)?,
@@ -162,4 +162,82 @@ fn settings_json(endpoint: &Endpoint) -> Result<String, StoreError> {
 
 fn name_taken(error: rusqlite::Error, name: &str) -> StoreError {
     if is_unique_violation(&error) { StoreError::NameTaken { what: WHAT, name: name.to_owned() } } else { error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use pilothouse_domain::{Event, EventKind, HealthState};
+
+    use super::*;
+    use crate::EventFilter;
+    use crate::testing::{MONDAY, endpoint, plan, probe, run, samples, store};
+
+    #[test]
+    fn an_endpoint_comes_back_as_it_was_stored() {
+        let (_folder, store) = store();
+        let mut stored = endpoint("credit-risk");
+        stored.evaluation =
+            Some(EvaluationConfig { golden_set: pilothouse_domain::GoldenSetId(3), interval_ms: 5_000 });
+        stored.id = store.add_endpoint(&stored).unwrap();
+        assert_eq!(store.endpoint(stored.id).unwrap().as_ref(), Some(&stored));
+        stored.name = "credit risk".to_owned();
+        stored.paused = true;
+        store.update_endpoint(&stored).unwrap();
+        assert_eq!(store.endpoint_by_name("credit risk").unwrap().as_ref(), Some(&stored));
+        assert_eq!(store.endpoint_by_name("credit-risk").unwrap(), None);
+        store.add_endpoint(&endpoint("Adult")).unwrap();
+        let names: Vec<_> = store.endpoints().unwrap().into_iter().map(|e| e.name).collect();
+        assert_eq!(names, ["Adult", "credit risk"]);
+    }
+
+    #[test]
+    fn a_name_is_given_once() {
+        let (_folder, store) = store();
+        store.add_endpoint(&endpoint("wine")).unwrap();
+        let mut other = endpoint("diabetes");
+        other.id = store.add_endpoint(&other).unwrap();
+        other.name = "wine".to_owned();
+        for refused in [store.add_endpoint(&endpoint("wine")).map(drop), store.update_endpoint(&other)] {
+            assert!(matches!(refused, Err(StoreError::NameTaken { ref name, .. }) if name == "wine"), "{refused:?}");
+        }
+        other.id = EndpointId(99);
+        other.name = "other".to_owned();
+        assert!(matches!(store.update_endpoint(&other), Err(StoreError::NotFound { .. })));
+    }
+
+    #[test]
+    fn a_removed_endpoint_leaves_only_its_rollback_records() {
+        let (_folder, store) = store();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        let kept = store.add_endpoint(&endpoint("diabetes")).unwrap();
+        for i in 0..6_000 {
+            store.append_probe(probe(id, MONDAY.plus_ms(i * 1_000), 900)).unwrap();
+        }
+        store.append_probe(probe(kept, MONDAY, 900)).unwrap();
+        store.append_event(&Event { id: 0, at: MONDAY, endpoint: Some(id), kind: EventKind::EndpointAdded }).unwrap();
+        let state =
+            HealthState { health: pilothouse_domain::Health::Down, since: MONDAY, reason: "refused".to_owned() };
+        store.set_health(id, &state).unwrap();
+        store.add_plan(&plan("p", id)).unwrap();
+        let mut run = run("r", plan("p", id));
+        store.begin_run(&run).unwrap();
+        assert!(matches!(store.remove_endpoint(id), Err(StoreError::RunInProgress { .. })));
+        run.state = pilothouse_domain::RunState::Finished;
+        store.update_run(&run).unwrap();
+
+        store.remove_endpoint(id).unwrap();
+        assert!(matches!(store.remove_endpoint(id), Err(StoreError::NotFound { .. })));
+        assert_eq!(store.endpoint(id).unwrap(), None);
+        assert!(samples(&store, id).is_empty());
+        assert_eq!(samples(&store, kept).len(), 1);
+        assert!(store.history(id, MONDAY, MONDAY.plus_ms(86_400_000), 10).unwrap().buckets.is_empty());
+        let all = EventFilter { endpoint: None, from: TimestampMs(0), to: TimestampMs(i64::MAX), limit: 10 };
+        assert!(store.events(&all).unwrap().is_empty());
+        assert!(store.health().unwrap().is_empty());
+        assert_eq!(store.runs(Some(id)).unwrap(), [run]);
+        assert!(store.add_endpoint(&endpoint("wine")).unwrap() > kept, "a number is never given again");
+        store.append_probe(probe(id, MONDAY, 900)).unwrap();
+        store.flush().unwrap();
+        assert!(samples(&store, id).is_empty(), "a probe of a removed endpoint is dropped");
+    }
 }

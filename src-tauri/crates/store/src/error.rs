@@ -198,11 +198,15 @@ impl StoreError {
         Self::File { operation, path: path.to_owned(), source: Arc::new(source) }
     }
 
-    pub(crate) fn not_found(what: &'static str, id: impl ToString) -> Self {
+    pub(crate) fn not_found(what: &'static str, id: &(impl ToString + ?Sized)) -> Self {
         Self::NotFound { what, id: id.to_string() }
     }
 
-    pub(crate) fn unreadable(what: &'static str, id: impl ToString, detail: impl ToString) -> Self {
+    pub(crate) fn unreadable(
+        what: &'static str,
+        id: &(impl ToString + ?Sized),
+        detail: &(impl ToString + ?Sized),
+    ) -> Self {
         Self::Unreadable { what, id: id.to_string(), detail: detail.to_string() }
     }
 }

@@ -54,7 +54,7 @@ impl Store {
             for (table, what, id) in [("endpoint", "endpoint", endpoint.0), ("golden_set", "golden set", golden_set.0)] {
                 let sql = format!("SELECT 1 FROM {table} WHERE id = ?1");
                 if !connection.prepare_cached(&sql)?.exists([id])? {
-                    return Err(StoreError::not_found(what, id));
+                    return Err(StoreError::not_found(what, &id));
                 }
             }
             let version = version.as_ref();
@@ -180,7 +180,7 @@ fn find(connection: &Connection, id: EvaluationId) -> Result<Option<Evaluation>,
     let mut evaluation = decode(row)?;
     if let Some(bytes) = row.get_ref(9)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
         evaluation.predictions = decode_predictions(row.get(8)?, bytes)
-            .ok_or_else(|| StoreError::unreadable(WHAT, id, "its predictions are cut off"))?;
+            .ok_or_else(|| StoreError::unreadable(WHAT, &id, "its predictions are cut off"))?;
     }
     Ok(Some(evaluation))
 }
@@ -195,7 +195,7 @@ fn decode(row: &Row<'_>) -> Result<Evaluation, StoreError> {
         at: TimestampMs(row.get(4)?),
         n: saturated(row.get(5)?),
         elapsed_ms: saturated(row.get(6)?),
-        metrics: from_json(WHAT, id, &row.get::<_, String>(7)?)?,
+        metrics: from_json(WHAT, &id, &row.get::<_, String>(7)?)?,
         predictions: Vec::new(),
     })
 }
@@ -216,10 +216,109 @@ fn decode_predictions(width: i64, bytes: &[u8]) -> Option<Vec<Vec<f64>>> {
         return Some(Vec::new());
     }
     let row_bytes = usize::try_from(width).ok()?.checked_mul(size_of::<f64>())?;
-    if row_bytes == 0 || bytes.len() % row_bytes != 0 {
+    if !bytes.len().is_multiple_of(row_bytes) {
         return None;
     }
     let (numbers, _) = bytes.as_chunks::<8>();
     let numbers: Vec<f64> = numbers.iter().map(|chunk| f64::from_le_bytes(*chunk)).collect();
     Some(numbers.chunks(row_bytes / size_of::<f64>()).map(<[f64]>::to_vec).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use pilothouse_domain::{GoldenSet, Label, Metric, Table, Task};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{MONDAY, endpoint, store};
+
+    fn evaluation(store: &Store, endpoint: EndpointId, version: Option<&str>, after_ms: i64) -> Evaluation {
+        let set = GoldenSet {
+            id: GoldenSetId(0),
+            name: "held out".to_owned(),
+            task: Task::Regression,
+            table: Table { columns: Vec::new(), rows: vec![Vec::new()] },
+            labels: vec![Label::Value(1.5)],
+            created: MONDAY,
+            source: String::new(),
+        };
+        let metric = Metric {
+            name: "r2".to_owned(),
+            value: Some(0.25),
+            low: None,
+            high: Some(0.5),
+            method: "bootstrap(1000, seed 7)".to_owned(),
+            why: None,
+        };
+        let mut evaluation = Evaluation {
+            id: EvaluationId(0),
+            endpoint,
+            golden_set: store.add_golden_set(&set).unwrap(),
+            version: version.map(Into::into),
+            at: MONDAY.plus_ms(after_ms),
+            n: 2,
+            metrics: vec![metric],
+            predictions: vec![vec![0.1, -0.0], vec![f64::MAX, f64::MIN_POSITIVE]],
+            elapsed_ms: 12,
+        };
+        evaluation.id = store.add_evaluation(&evaluation).unwrap();
+        evaluation
+    }
+
+    fn bare(evaluation: &Evaluation) -> Evaluation {
+        Evaluation { predictions: Vec::new(), ..evaluation.clone() }
+    }
+
+    #[test]
+    fn the_latest_of_each_version_is_found() {
+        let (_folder, store) = store();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        let old = evaluation(&store, id, Some("6"), 0);
+        let six = evaluation(&store, id, Some("6"), 10);
+        let unknown = evaluation(&store, id, None, 20);
+        let seven = evaluation(&store, id, Some("7"), 30);
+        // Stored late: it is not the newest of its version.
+        let late = evaluation(&store, id, Some("7"), 25);
+        assert_eq!(store.evaluation(seven.id).unwrap().as_ref(), Some(&seven));
+        assert_eq!(store.latest_evaluation(id, None).unwrap().as_ref(), Some(&seven));
+        assert_eq!(store.latest_evaluation(id, Some(&"6".into())).unwrap().as_ref(), Some(&six));
+        assert_eq!(store.latest_evaluation(id, Some(&"5".into())).unwrap(), None);
+        assert_eq!(store.latest_evaluations().unwrap()[&id], [bare(&seven), bare(&unknown)]);
+        let window = store.evaluations(id, MONDAY, MONDAY.plus_ms(30)).unwrap();
+        assert_eq!(window, [&old, &six, &unknown, &late].map(bare));
+        store.remove_endpoint(id).unwrap();
+        assert_eq!(store.evaluation(seven.id).unwrap(), None);
+    }
+
+    #[test]
+    fn unknown_records_and_ragged_predictions_are_refused() {
+        let (_folder, store) = store();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        let good = evaluation(&store, id, None, 0);
+        for predictions in [vec![vec![1.0], vec![1.0, 2.0]], vec![Vec::new()]] {
+            let refused = store.add_evaluation(&Evaluation { predictions, ..good.clone() });
+            assert!(matches!(refused, Err(StoreError::Invalid { .. })));
+        }
+        let no_endpoint = Evaluation { endpoint: EndpointId(9), ..good.clone() };
+        let no_set = Evaluation { golden_set: GoldenSetId(9), ..good };
+        for orphan in [no_endpoint, no_set] {
+            assert!(matches!(store.add_evaluation(&orphan), Err(StoreError::NotFound { .. })));
+        }
+    }
+
+    proptest! {
+        /// Predictions survive their bytes, NaN included; bytes of any kind never panic.
+        #[test]
+        fn predictions_survive_their_bytes(rows in prop::collection::vec(prop::array::uniform3(any::<u64>()), 0..20),
+                                           width in any::<i64>(), bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let rows: Vec<Vec<f64>> = rows.iter().map(|row| row.map(f64::from_bits).to_vec()).collect();
+            let (stored_width, stored) = encode(&rows).unwrap();
+            let read = decode_predictions(stored_width, &stored).unwrap();
+            let bits = |rows: &[Vec<f64>]| rows.iter().flatten().map(|x| x.to_bits()).collect::<Vec<_>>();
+            prop_assert_eq!(bits(&read), bits(&rows));
+            prop_assert_eq!(read.len(), rows.len());
+            decode_predictions(width, &bytes);
+            decode_predictions(width % 9, &bytes);
+        }
+    }
 }

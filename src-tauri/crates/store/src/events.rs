@@ -41,7 +41,7 @@ impl Store {
                 .prepare_cached("INSERT INTO event (at_ms, endpoint, kind) VALUES (?1, ?2, ?3)")?
                 .execute((at.0, endpoint.map(|id| id.0), kind))
                 .map_err(|error| match endpoint {
-                    Some(id) if is_foreign_key_violation(&error) => StoreError::not_found("endpoint", id),
+                    Some(id) if is_foreign_key_violation(&error) => StoreError::not_found("endpoint", &id),
                     _ => error.into(),
                 })?;
             Ok(connection.last_insert_rowid())
@@ -65,10 +65,40 @@ impl Store {
                     id,
                     at: TimestampMs(row.get(1)?),
                     endpoint: row.get::<_, Option<i64>>(2)?.map(EndpointId),
-                    kind: from_json("event", id, &row.get::<_, String>(3)?)?,
+                    kind: from_json("event", &id, &row.get::<_, String>(3)?)?,
                 });
             }
             Ok(events)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pilothouse_domain::EventKind;
+
+    use super::*;
+    use crate::testing::{MONDAY, endpoint, store};
+
+    #[test]
+    fn the_filter_chooses_by_endpoint_and_time() {
+        let (_folder, store) = store();
+        let [a, b] = ["a", "b"].map(|name| store.add_endpoint(&endpoint(name)).unwrap());
+        for (at, endpoint) in [(0, Some(a)), (10, Some(b)), (20, None), (30, Some(a)), (30, Some(b))] {
+            let kind = EventKind::FaultInjected { fault: "latency".to_owned() };
+            store.append_event(&Event { id: 0, at: MONDAY.plus_ms(at), endpoint, kind }).unwrap();
+        }
+        let check = |endpoint, from, to, limit, expect: &[i64]| {
+            let filter = EventFilter { endpoint, from: MONDAY.plus_ms(from), to: MONDAY.plus_ms(to), limit };
+            let ids: Vec<_> = store.events(&filter).unwrap().iter().map(|event| event.id).collect();
+            assert_eq!(ids, expect, "{filter:?}");
+        };
+        check(None, 0, 31, 10, &[5, 4, 3, 2, 1]);
+        check(None, 0, 30, 10, &[3, 2, 1]);
+        check(None, 10, 31, 2, &[5, 4]);
+        check(Some(a), 0, 31, 10, &[4, 1]);
+        check(Some(b), 10, 11, 10, &[2]);
+        let orphan = Event { id: 0, at: MONDAY, endpoint: Some(EndpointId(77)), kind: EventKind::Paused };
+        assert!(matches!(store.append_event(&orphan), Err(StoreError::NotFound { .. })));
     }
 }

@@ -93,7 +93,7 @@ impl Store {
                 sets.push(GoldenSetSummary {
                     id,
                     name: row.get(1)?,
-                    task: from_json(WHAT, id, &row.get::<_, String>(2)?)?,
+                    task: from_json(WHAT, &id, &row.get::<_, String>(2)?)?,
                     n: crate::probes::saturated(row.get(3)?),
                     created: TimestampMs(row.get(4)?),
                     source: row.get(5)?,
@@ -111,11 +111,11 @@ fn find(connection: &Connection, condition: &str, key: impl rusqlite::ToSql) -> 
     let mut rows = statement.query([key])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let id = GoldenSetId(row.get(0)?);
-    let Content { table, labels } = from_json(WHAT, id, &row.get::<_, String>(5)?)?;
+    let Content { table, labels } = from_json(WHAT, &id, &row.get::<_, String>(5)?)?;
     Ok(Some(GoldenSet {
         id,
         name: row.get(1)?,
-        task: from_json(WHAT, id, &row.get::<_, String>(2)?)?,
+        task: from_json(WHAT, &id, &row.get::<_, String>(2)?)?,
         table,
         labels,
         created: TimestampMs(row.get(3)?),
@@ -144,4 +144,66 @@ fn validate(set: &GoldenSet) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use pilothouse_domain::{Column, ColumnKind};
+
+    use super::*;
+    use crate::testing::{MONDAY, store};
+
+    fn golden_set() -> GoldenSet {
+        let column = |name: &str, kind| Column { name: name.to_owned(), kind };
+        GoldenSet {
+            id: GoldenSetId(0),
+            name: "german credit, held out".to_owned(),
+            task: Task::Regression,
+            table: Table {
+                columns: vec![column("age", ColumnKind::Numeric), column("purpose", ColumnKind::Categorical)],
+                rows: vec![
+                    vec![Cell::Number(0.1 + 0.2), Cell::Text("car".to_owned())],
+                    vec![Cell::Number(41.0), Cell::Missing],
+                ],
+            },
+            labels: vec![Label::Value(3.0), Label::Value(1e-300)],
+            created: MONDAY,
+            source: "UCI, CC BY 4.0".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_same_content_is_stored_once_and_another_one_is_refused() {
+        let (_folder, store) = store();
+        let mut set = golden_set();
+        set.id = store.add_golden_set(&set).unwrap();
+        assert_eq!(store.add_golden_set(&set).unwrap(), set.id);
+        assert_eq!(store.golden_set(set.id).unwrap().as_ref(), Some(&set));
+        assert_eq!(store.golden_set_by_name(&set.name).unwrap().as_ref(), Some(&set));
+        let summary = &store.golden_sets().unwrap()[0];
+        assert_eq!((summary.id, summary.n, &summary.task), (set.id, 2, &set.task));
+        let mut relabelled = set.clone();
+        relabelled.labels[0] = Label::Value(4.0);
+        let mut retasked = set;
+        retasked.task = Task::Binary { classes: ["no".to_owned(), "yes".to_owned()] };
+        for other in [relabelled, retasked] {
+            assert!(matches!(store.add_golden_set(&other), Err(StoreError::NameTaken { .. })));
+        }
+    }
+
+    #[test]
+    fn what_json_cannot_hold_is_refused() {
+        let (_folder, store) = store();
+        let damaged: [fn(&mut GoldenSet); 4] = [
+            |set| set.labels.truncate(1),
+            |set| set.table.rows[1].truncate(1),
+            |set| set.table.rows[0][0] = Cell::Number(f64::NAN),
+            |set| set.labels[1] = Label::Value(f64::INFINITY),
+        ];
+        for damage in damaged {
+            let mut set = golden_set();
+            damage(&mut set);
+            assert!(matches!(store.add_golden_set(&set), Err(StoreError::Invalid { .. })));
+        }
+    }
 }

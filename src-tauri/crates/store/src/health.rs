@@ -25,9 +25,12 @@ impl Store {
                     "INSERT OR REPLACE INTO health (endpoint, health, since_ms, reason) VALUES (?1, ?2, ?3, ?4)",
                 )?
                 .execute((endpoint.0, state.health.as_str(), state.since.0, state.reason))
-                .map_err(|error| match is_foreign_key_violation(&error) {
-                    true => StoreError::not_found("endpoint", endpoint),
-                    false => error.into(),
+                .map_err(|error| {
+                    if is_foreign_key_violation(&error) {
+                        StoreError::not_found("endpoint", &endpoint)
+                    } else {
+                        error.into()
+                    }
                 })?;
             Ok(())
         })
@@ -43,7 +46,7 @@ impl Store {
                 let endpoint = EndpointId(row.get(0)?);
                 let word: String = row.get(1)?;
                 let health = parse(&word)
-                    .ok_or_else(|| StoreError::unreadable("health", endpoint, format!("`{word}` is no health")))?;
+                    .ok_or_else(|| StoreError::unreadable("health", &endpoint, &format!("`{word}` is no health")))?;
                 states.insert(endpoint, HealthState { health, since: TimestampMs(row.get(2)?), reason: row.get(3)? });
             }
             Ok(states)
@@ -55,4 +58,21 @@ fn parse(word: &str) -> Option<Health> {
     [Health::Healthy, Health::Degraded, Health::Down, Health::Unknown, Health::Paused]
         .into_iter()
         .find(|health| health.as_str() == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{MONDAY, endpoint, store};
+
+    #[test]
+    fn the_last_state_is_kept() {
+        let (_folder, store) = store();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        for health in [Health::Healthy, Health::Degraded, Health::Down, Health::Unknown, Health::Paused] {
+            let state = HealthState { health, since: MONDAY, reason: format!("{health:?}") };
+            store.set_health(id, &state).unwrap();
+            assert_eq!(store.health().unwrap(), HashMap::from([(id, state)]));
+        }
+    }
 }

@@ -272,9 +272,9 @@ impl Source {
     /// Since when it is complete.
     fn floor_ms(self, floors: &Floors) -> i64 {
         match self {
-            Self::Raw => floors.raw_ms,
-            Self::Rollup(Level::Minute) => floors.minute_ms,
-            Self::Rollup(Level::Hour) => floors.hour_ms,
+            Self::Raw => floors.raw,
+            Self::Rollup(Level::Minute) => floors.minute,
+            Self::Rollup(Level::Hour) => floors.hour,
             Self::Rollup(Level::Day) => i64::MIN,
         }
     }
@@ -404,6 +404,169 @@ impl Summary {
             p50_us: tally.latency.quantile(0.5),
             p95_us: tally.latency.quantile(0.95),
             p99_us: tally.latency.quantile(0.99),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pilothouse_domain::{TargetFailure, UnknownReason};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{DAY, HOUR, MINUTE, MONDAY, endpoint, probe, samples, store};
+
+    const NO_FLOORS: Floors = Floors { raw: i64::MIN, minute: i64::MIN, hour: i64::MIN };
+
+    #[test]
+    fn the_step_gives_about_the_points_asked_for() {
+        let check = |span: i64, points: u32, expect: (i64, Source)| {
+            assert_eq!(choose(MONDAY.0, MONDAY.0 + span, points, &NO_FLOORS), expect, "{span} ms, {points} points");
+        };
+        check(HOUR, 1_000, (5_000, Source::Raw));
+        check(HOUR, 60, (MINUTE, Source::Rollup(Level::Minute)));
+        check(DAY, 1_000, (2 * MINUTE, Source::Rollup(Level::Minute)));
+        check(30 * DAY, 1_000, (HOUR, Source::Rollup(Level::Hour)));
+        check(365 * DAY, 1_000, (12 * HOUR, Source::Rollup(Level::Hour)));
+        check(365 * DAY, 200, (2 * DAY, Source::Rollup(Level::Day)));
+        check(0, 0, (1_000, Source::Raw));
+        let (step_ms, source) = choose(0, LAST_MS, 1, &NO_FLOORS);
+        assert!(step_ms >= LAST_MS && step_ms % DAY == 0 && source == Source::Rollup(Level::Day));
+    }
+
+    #[test]
+    fn what_retention_removed_is_read_from_what_is_left() {
+        let at = |days: i64| MONDAY.0 + days * DAY;
+        let floors = Floors { raw: at(30), minute: at(20), hour: at(10) };
+        let check = |from: i64, expect: (i64, Source)| {
+            assert_eq!(choose(from, from + HOUR, 1_000, &floors), expect);
+        };
+        check(at(30), (5_000, Source::Raw));
+        check(at(30) - 1, (MINUTE, Source::Rollup(Level::Minute)));
+        check(at(15), (HOUR, Source::Rollup(Level::Hour)));
+        check(at(5), (DAY, Source::Rollup(Level::Day)));
+    }
+
+    #[test]
+    fn gaps_have_no_bucket_and_ends_are_whole_buckets() {
+        let (_folder, store) = store();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        for (minute, outcome) in [
+            (0, Outcome::Ok),
+            (1, Outcome::TargetFailed(TargetFailure::ServerError)),
+            (5, Outcome::Unknown(UnknownReason::NoNetwork)),
+        ] {
+            let due = MONDAY.plus_ms(minute * MINUTE + 59_999);
+            store.append_probe(Probe { outcome, ..probe(id, due, 1_000) }).unwrap();
+        }
+        store.flush().unwrap();
+        let history = store.history(id, MONDAY.plus_ms(1), MONDAY.plus_ms(5 * MINUTE + 1), 6).unwrap();
+        assert_eq!(history.step_ms, MINUTE);
+        let seen: Vec<_> = history
+            .buckets
+            .iter()
+            .map(|b| (b.at.since(MONDAY) / MINUTE, [b.n, b.n_ok, b.n_target_failed, b.n_unknown], b.max_us))
+            .collect();
+        let expected = [(0, [1, 1, 0, 0], Some(1_000.0)), (1, [1, 0, 1, 0], None), (5, [1, 0, 0, 1], None)];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn phases_are_medians_of_those_present() {
+        let (_folder, store) = store();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        for (i, wait) in [100, 200, 300].into_iter().enumerate() {
+            let mut probe = probe(id, MONDAY.plus_ms(i as i64), 1_000);
+            probe.phases.wait = Some(wait);
+            probe.phases.connect = (i == 1).then_some(50);
+            store.append_probe(probe).unwrap();
+        }
+        store.flush().unwrap();
+        let phases = store.phases(id, MONDAY, MONDAY.plus_ms(10)).unwrap();
+        let near = |found: Option<f64>, expect: f64| found.is_some_and(|us| (us / expect - 1.0).abs() <= 0.01);
+        assert!(near(phases.wait_us, 200.0) && near(phases.connect_us, 50.0), "{phases:?}");
+        assert_eq!((phases.n, phases.tls_us), (3, None));
+    }
+
+    fn any_probe() -> impl Strategy<Value = (i64, u32, u8)> {
+        // Clustered around the borders of buckets, where a wrong rounding shows.
+        let at = (0..3 * DAY / HOUR, 0..60_i64, prop::sample::select(vec![0, 1, 999, 30_000, 59_999]))
+            .prop_map(|(hour, minute, ms)| hour * HOUR + minute * MINUTE + ms);
+        (at, 1..5_000_000_u32, 0..10_u8)
+    }
+
+    fn tally<'a>(probes: impl IntoIterator<Item = &'a Probe>) -> Tally {
+        let mut tally = Tally::default();
+        probes.into_iter().for_each(|probe| tally.add(probe));
+        tally
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// Rollup of rollups = rollup of raw: history and summaries from any mixture of minutes, hours and days equal
+        /// those of the raw samples, with the same sketch, however the samples were cut into batches.
+        #[test]
+        fn rollups_say_what_the_samples_say(
+            probes in prop::collection::vec(any_probe(), 1..120),
+            flush_at in 0..120_usize,
+            window in (-HOUR..3 * DAY, 0..3 * DAY),
+        ) {
+            let (_folder, store) = store();
+            let id = store.add_endpoint(&endpoint("wine")).unwrap();
+            for (i, &(at, total_us, kind)) in probes.iter().enumerate() {
+                let outcome = match kind {
+                    0 => Outcome::TargetFailed(TargetFailure::NotReady),
+                    1 => Outcome::Unknown(UnknownReason::Asleep),
+                    _ => Outcome::Ok,
+                };
+                store.append_probe(Probe { outcome, ..probe(id, MONDAY.plus_ms(at), total_us) }).unwrap();
+                if i == flush_at {
+                    store.flush().unwrap();
+                }
+            }
+            store.flush().unwrap();
+            let raw = samples(&store, id);
+            prop_assert_eq!(raw.len(), probes.len());
+
+            for points in [10_000, 500, 40, 3] {
+                let history = store.history(id, MONDAY, MONDAY.plus_ms(3 * DAY), points).unwrap();
+                let mut expected: BTreeMap<i64, Vec<&Probe>> = BTreeMap::new();
+                for probe in &raw {
+                    expected.entry(probe.due.0.div_euclid(history.step_ms)).or_default().push(probe);
+                }
+                let expected: Vec<_> =
+                    expected.into_iter().map(|(b, part)| Bucket::new(b * history.step_ms, &tally(part))).collect();
+                prop_assert_eq!(history.buckets, expected);
+            }
+
+            let (from, to) = (MONDAY.plus_ms(window.0), MONDAY.plus_ms(window.0 + window.1));
+            let inside = tally(raw.iter().filter(|p| p.due >= from && p.due < to));
+            prop_assert_eq!(store.summary(id, from, to).unwrap(), Summary::new(&inside));
+
+            let grain = if window.1 >= HOURS_ENOUGH_MS { HOUR } else if window.1 >= MINUTES_ENOUGH_MS { MINUTE } else { 1 };
+            let (from, to) = (from.0 - from.0.rem_euclid(grain), round_up(to.0, grain));
+            let inside = tally(raw.iter().filter(|p| p.due.0 >= from && p.due.0 < to));
+            let fleet = store.fleet_summaries(MONDAY.plus_ms(window.0), MONDAY.plus_ms(window.0 + window.1)).unwrap();
+            prop_assert_eq!(&fleet[&id], &Summary::new(&inside));
+        }
+
+        /// The segments of a window touch, do not overlap, and lie on the borders of their buckets.
+        #[test]
+        fn a_window_is_covered_once(from in 0..5 * DAY, length in 0..5 * DAY, raw in 0..6_i64, more in (0..6_i64, 0..6_i64)) {
+            let floors = Floors { raw: raw * DAY, minute: (raw - more.0) * DAY, hour: (raw - more.0 - more.1) * DAY };
+            let mut segments = Vec::new();
+            cover(Source::Rollup(Level::Day), from, from + length, &floors, &mut segments);
+            prop_assert_eq!(segments.is_empty(), length == 0);
+            for (source, begin, end) in &segments {
+                prop_assert!(begin < end && begin % source.step_ms() == 0 && end % source.step_ms() == 0);
+                prop_assert!(*begin >= source.floor_ms(&floors));
+            }
+            prop_assert!(segments.windows(2).all(|pair| pair[0].2 == pair[1].1), "{:?}", segments);
+            if let (Some(first), Some(last)) = (segments.first(), segments.last()) {
+                prop_assert!(first.1 <= from && last.2 >= from + length);
+                prop_assert!(from < floors.raw || (first.1 == from && last.2 == from + length));
+            }
         }
     }
 }

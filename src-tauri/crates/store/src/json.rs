@@ -13,8 +13,8 @@ pub(crate) fn to_json<T: Serialize>(what: &'static str, value: &T) -> Result<Str
 /// The value of JSON text read from the record `id`.
 pub(crate) fn from_json<T: DeserializeOwned>(
     what: &'static str,
-    id: impl ToString,
+    id: &(impl ToString + ?Sized),
     text: &str,
 ) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|error| StoreError::unreadable(what, id, error))
+    serde_json::from_str(text).map_err(|error| StoreError::unreadable(what, id, &error))
 }

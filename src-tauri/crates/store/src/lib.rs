@@ -32,6 +32,8 @@ mod rollbacks;
 mod rollups;
 mod settings;
 mod store;
+#[cfg(test)]
+mod testing;
 mod text;
 mod writer;
 

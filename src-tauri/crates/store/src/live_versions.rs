@@ -65,7 +65,7 @@ impl Store {
                     .execute((id, since_ms))?;
                 from = Some(VersionId(live));
             } else if !endpoints::exists(connection, endpoint.0)? {
-                return Err(StoreError::not_found("endpoint", endpoint));
+                return Err(StoreError::not_found("endpoint", &endpoint));
             }
             let source = i64::from(source == VersionSource::ControlPlane);
             connection
@@ -116,4 +116,35 @@ fn decode(row: &Row<'_>) -> Result<LiveVersion, rusqlite::Error> {
         until: row.get::<_, Option<i64>>(3)?.map(TimestampMs),
         source: if row.get::<_, i64>(4)? == 0 { VersionSource::Endpoint } else { VersionSource::ControlPlane },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{MONDAY, endpoint, store};
+
+    #[test]
+    fn stretches_follow_the_observations() {
+        let (_folder, store) = store();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        let observe = |version: &str, after_ms: i64| {
+            store.observe_version(id, &version.into(), MONDAY.plus_ms(after_ms), VersionSource::Endpoint).unwrap()
+        };
+        assert_eq!(observe("6", 0), Some(VersionChange { from: None, to: "6".into() }));
+        assert_eq!(observe("6", 10), None);
+        assert_eq!(observe("7", 20), Some(VersionChange { from: Some("6".into()), to: "7".into() }));
+        // A clock set back must not make a stretch end before it began.
+        assert_eq!(observe("6", 5), Some(VersionChange { from: Some("7".into()), to: "6".into() }));
+        let stretches: Vec<_> = store
+            .live_versions(id)
+            .unwrap()
+            .into_iter()
+            .map(|live| (live.version.0, live.since.since(MONDAY), live.until.map(|until| until.since(MONDAY))))
+            .collect();
+        let expected = [("6".to_owned(), 20, None), ("7".to_owned(), 20, Some(20)), ("6".to_owned(), 0, Some(20))];
+        assert_eq!(stretches, expected);
+        assert_eq!(store.current_versions().unwrap()[&id].version.0, "6");
+        let nobody = store.observe_version(EndpointId(9), &"1".into(), MONDAY, VersionSource::ControlPlane);
+        assert!(matches!(nobody, Err(StoreError::NotFound { .. })));
+    }
 }

@@ -228,3 +228,221 @@ fn share(file: File, path: &Path) -> Result<File, StoreError> {
     file.unlock().and_then(|()| file.lock_shared()).map_err(|e| StoreError::file("lock", path, e))?;
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use pilothouse_domain::EndpointId;
+
+    use super::*;
+    use crate::Store;
+    use crate::testing::{MONDAY, endpoint, probe, samples, store};
+
+    fn open_default(path: &Path) -> Result<Store, StoreError> {
+        Store::open(path, &OpenOptions::default())
+    }
+
+    /// A file of an older schema with one endpoint, one sample with a text, and one event.
+    fn older(path: &Path, version: u32) {
+        create_private(path).unwrap();
+        let mut connection = Connection::open(path).unwrap();
+        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA foreign_keys = ON").unwrap();
+        connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
+        migrations::migrate(&mut connection, version).unwrap();
+        let settings = r#"{"target":{"url":"http://127.0.0.1/","protocol":"v2","model":null},"probe":{"interval_ms":15000,
+            "connect_timeout_ms":1,"first_byte_timeout_ms":1,"total_timeout_ms":1,"fresh_connection_every":1,
+            "max_response_bytes":1,"confirm_after":1,"recover_after":1,"degraded_above_ms":null},"evaluation":null,
+            "control_plane":null}"#;
+        connection
+            .execute("INSERT INTO endpoint VALUES (1, 'wine', 'staging', 0, 5, ?1)", [settings])
+            .and_then(|_| connection.execute("INSERT INTO text (id, value) VALUES (1, '7')", []))
+            .and_then(|_| {
+                connection.execute(
+                    "INSERT INTO sample (endpoint, ts_ms, outcome, late_us, version, reused, response_bytes)
+                     VALUES (1, ?1, 0, 0, 1, 0, 0)",
+                    [MONDAY.0],
+                )
+            })
+            .and_then(|_| connection.execute("INSERT INTO event VALUES (1, 6, 1, '{\"kind\":\"paused\"}')", []))
+            .unwrap();
+        if version >= 2 {
+            connection.execute("UPDATE text SET last_used_ms = ?1", [MONDAY.0]).unwrap();
+        }
+    }
+
+    fn schema(path: &Path) -> BTreeMap<String, String> {
+        let connection = open_reader(path, Duration::ZERO).unwrap();
+        let mut statement =
+            connection.prepare("SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_schema").unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn migration_from_every_version_gives_the_fresh_schema_and_keeps_the_rows() {
+        let (folder, _fresh) = store();
+        let fresh_schema = schema(&folder.path().join("pilothouse.db"));
+        for version in 1..=LATEST {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("old.db");
+            older(&path, version);
+            let store = open_default(&path).unwrap();
+            assert_eq!(schema(&path), fresh_schema, "from version {version}");
+            assert_eq!(store.endpoints().unwrap().len(), 1);
+            assert_eq!(samples(&store, EndpointId(1))[0].version, Some("7".into()));
+            // A text that a kept sample refers to survives retention, although version 1 did not mark its use.
+            store.retain(&crate::Retention::default(), MONDAY).unwrap();
+            assert_eq!(samples(&store, EndpointId(1))[0].version, Some("7".into()));
+
+            let backup = backup_path(&path, LATEST);
+            assert_eq!(backup.exists(), version < LATEST, "a back-up exactly before a migration");
+            if version < LATEST {
+                let copy = Connection::open(&backup).unwrap();
+                assert_eq!(migrations::version(&copy).unwrap(), version);
+                assert_eq!(copy.query_row("SELECT name FROM endpoint", [], |r| r.get::<_, String>(0)).unwrap(), "wine");
+                quick_check(&copy, &backup).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn the_schema_is_the_reviewed_one() {
+        let (folder, _store) = store();
+        let schema = schema(&folder.path().join("pilothouse.db"));
+        let text: Vec<_> = schema.into_iter().map(|(name, sql)| format!("-- {name}\n{sql}\n")).collect();
+        insta::assert_snapshot!("schema", text.join("\n"));
+    }
+
+    /// Runs `open` on these bytes and expects that neither they nor the folder change.
+    fn refused_untouched(bytes: &[u8]) -> StoreError {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.db");
+        std::fs::write(&path, bytes).unwrap();
+        let error = open_default(&path).unwrap_err();
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "the file was changed");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "something was put beside the file");
+        error
+    }
+
+    #[test]
+    fn a_newer_file_is_refused_untouched() {
+        let (folder, store) = store();
+        store.close().unwrap();
+        let path = folder.path().join("pilothouse.db");
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", LATEST + 1).unwrap();
+        let error = refused_untouched(&std::fs::read(&path).unwrap());
+        assert!(matches!(error, StoreError::NewerFile { found, .. } if found == LATEST + 1), "{error:?}");
+    }
+
+    #[test]
+    fn a_newer_file_whose_version_stands_in_the_log_is_refused() {
+        let (folder, store) = store();
+        store.close().unwrap();
+        let path = folder.path().join("pilothouse.db");
+        let newer = Connection::open(&path).unwrap();
+        newer.pragma_update(None, "user_version", LATEST + 1).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        assert!(std::fs::metadata(log_path(&path)).unwrap().len() > 0, "the log is not folded yet");
+        assert!(matches!(open_default(&path), Err(StoreError::NewerFile { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_is_refused_untouched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("theirs.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x); PRAGMA user_version = 1").unwrap();
+        let database = std::fs::read(&path).unwrap();
+        for bytes in [&database[..], &database[..50], b"x", &[0; 200], b"SQLite format 3\0"] {
+            let error = refused_untouched(bytes);
+            assert!(matches!(error, StoreError::NotOurs { .. }), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_with_its_backup() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pilothouse.db");
+        older(&path, 1);
+        let store = open_default(&path).unwrap();
+        for i in 0..5_000 {
+            store.append_probe(probe(EndpointId(1), MONDAY.plus_ms(i * 1_000 + 1), 900)).unwrap();
+        }
+        store.close().unwrap();
+        // An unclean stop: a log that is not empty, here of a reader that keeps it from being folded.
+        let reader = open_default(&path).unwrap();
+        reader.set_setting("theme", &serde_json::json!("dark")).unwrap();
+        let copy = folder.path().join("copy.db");
+        for (from, to) in [(path.clone(), copy.clone()), (log_path(&path), log_path(&copy))] {
+            std::fs::copy(from, to).unwrap();
+        }
+        std::fs::copy(backup_path(&path, 2), backup_path(&copy, 2)).unwrap();
+        let mut bytes = std::fs::read(&copy).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 40_000].fill(0xA5);
+        std::fs::write(&copy, bytes).unwrap();
+        let error = open_default(&copy).unwrap_err();
+        let StoreError::Corrupt { backup, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(backup.as_deref(), Some(&*backup_path(&copy, 2)));
+        assert!(error.to_string().contains("copy.db.before-v2.bak"), "{error}");
+    }
+
+    #[test]
+    fn an_older_file_in_use_is_not_migrated() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.db");
+        older(&path, 1);
+        let (lock, alone) = take_lock(&path).unwrap();
+        assert!(alone);
+        let lock = share(lock.unwrap(), &path).unwrap();
+        assert!(matches!(open_default(&path), Err(StoreError::InUse { .. })));
+        drop(lock);
+        open_default(&path).unwrap();
+    }
+
+    #[test]
+    fn closing_folds_the_log_and_opening_goes_on() {
+        let (folder, store) = store();
+        let path = folder.path().join("pilothouse.db");
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        store.append_probe(probe(id, MONDAY, 900)).unwrap();
+        let other_handle = store.clone();
+        store.close().unwrap();
+        store.close().unwrap();
+        assert!(!log_path(&path).exists() || std::fs::metadata(log_path(&path)).unwrap().len() == 0);
+        assert!(matches!(other_handle.append_probe(probe(id, MONDAY, 1)), Err(StoreError::Closed { .. })));
+        assert!(matches!(other_handle.endpoints(), Err(StoreError::Closed { .. })));
+        assert!(matches!(other_handle.flush(), Err(StoreError::Closed { .. })));
+        let again = open_default(&path).unwrap();
+        assert_eq!(samples(&again, id).len(), 1);
+        again.append_probe(probe(id, MONDAY.plus_ms(5), 900)).unwrap();
+        drop(again);
+        assert_eq!(samples(&open_default(&path).unwrap(), id).len(), 2, "dropping the last handle flushes");
+    }
+
+    #[test]
+    fn many_may_open_a_new_file_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/er/pilothouse.db");
+        std::thread::scope(|scope| {
+            for i in 0..8 {
+                let path = &path;
+                scope.spawn(move || open_default(path).unwrap().add_endpoint(&endpoint(&format!("e{i}"))).unwrap());
+            }
+        });
+        assert_eq!(open_default(&path).unwrap().endpoints().unwrap().len(), 8);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_its_owner_can_read_the_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (folder, _store) = store();
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.path());
+        }
+    }
+}

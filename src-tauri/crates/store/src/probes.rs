@@ -206,3 +206,92 @@ fn outcome(endpoint: EndpointId, due: TimestampMs, stored: i64) -> Outcome {
         Outcome::Unknown(UnknownReason::Internal)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use pilothouse_domain::TargetFailure;
+
+    use super::*;
+    use crate::testing::{MONDAY, endpoint, probe, samples, store};
+
+    #[test]
+    fn every_field_of_a_probe_comes_back() {
+        let (_folder, store) = store();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        let full = Probe {
+            phases: Phases {
+                dns: Some(0),
+                connect: Some(1),
+                tls: Some(2),
+                send: Some(3),
+                wait: Some(4),
+                receive: Some(u32::MAX),
+            },
+            late_us: u32::MAX,
+            total_us: Some(u32::MAX),
+            response_bytes: u32::MAX,
+            http_status: Some(599),
+            reused: false,
+            ..probe(id, MONDAY, 1)
+        };
+        let failures = TargetFailure::ALL.iter().map(|&reason| Outcome::TargetFailed(reason));
+        let unknown = UnknownReason::ALL.iter().map(|&reason| Outcome::Unknown(reason));
+        let mut expected = vec![full];
+        for (i, outcome) in failures.chain(unknown).enumerate() {
+            let due = MONDAY.plus_ms(1_000 + i as i64);
+            let detail = Some(format!("detail {}", i % 3));
+            let bare = Probe { phases: Phases::default(), total_us: None, http_status: None, ..probe(id, due, 0) };
+            expected.push(Probe { outcome, version: None, detail, ..bare });
+        }
+        for probe in &expected {
+            store.append_probe(probe.clone()).unwrap();
+        }
+        store.flush().unwrap();
+        assert_eq!(samples(&store, id), expected);
+        let beats = store.recent(3).unwrap().remove(&id).unwrap();
+        let last = &expected[expected.len() - 3..];
+        assert!(beats.iter().zip(last).all(|(beat, probe)| beat.at == probe.due && beat.detail == probe.detail));
+        assert_eq!(
+            beats.iter().map(|b| b.outcome).collect::<Vec<_>>(),
+            last.iter().map(|p| p.outcome).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn probes_of_the_same_millisecond_are_all_kept() {
+        let (_folder, store) = store();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        for total_us in [1, 2, 3] {
+            store.append_probe(probe(id, MONDAY, total_us)).unwrap();
+        }
+        store.flush().unwrap();
+        let kept: Vec<_> = samples(&store, id).iter().map(|p| (p.due.since(MONDAY), p.total_us)).collect();
+        assert_eq!(kept, [(0, Some(1)), (1, Some(2)), (2, Some(3))]);
+    }
+
+    #[test]
+    fn a_long_detail_is_cut_between_characters() {
+        let (_folder, store) = store();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        store.append_probe(Probe { detail: Some("é".repeat(400)), ..probe(id, MONDAY, 1) }).unwrap();
+        store.flush().unwrap();
+        assert_eq!(samples(&store, id)[0].detail, Some("é".repeat(300)));
+    }
+
+    #[test]
+    fn a_time_out_of_range_is_refused() {
+        let (_folder, store) = store();
+        for due in [-1, LATEST_MS + 1, i64::MAX, i64::MIN] {
+            let refused = store.append_probe(probe(EndpointId(1), TimestampMs(due), 1));
+            assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_stored_outcome_without_meaning_reads_as_ours() {
+        let at = TimestampMs(0);
+        for stored in [-1, 256, 256 + 255, 3 * 256, 1 << 40, i64::MIN, i64::MAX] {
+            assert_eq!(outcome(EndpointId(1), at, stored), Outcome::Unknown(UnknownReason::Internal), "{stored}");
+        }
+    }
+}

@@ -85,9 +85,9 @@ impl StorageSize {
 /// Since when each source is complete, in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Floors {
-    pub(crate) raw_ms: i64,
-    pub(crate) minute_ms: i64,
-    pub(crate) hour_ms: i64,
+    pub(crate) raw: i64,
+    pub(crate) minute: i64,
+    pub(crate) hour: i64,
 }
 
 /// A table that grows with time, and how its second key column counts it.
@@ -228,14 +228,14 @@ pub(crate) fn remove_history(store: &Store, endpoint: EndpointId) -> Result<(), 
 
 /// Since when each source is complete.
 pub(crate) fn floors(connection: &Connection) -> Result<Floors, StoreError> {
-    let mut floors = Floors { raw_ms: i64::MIN, minute_ms: i64::MIN, hour_ms: i64::MIN };
+    let mut floors = Floors { raw: i64::MIN, minute: i64::MIN, hour: i64::MIN };
     let mut statement = connection.prepare_cached("SELECT source, since_ms FROM complete_since")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         match row.get_ref(0)?.as_str().unwrap_or_default() {
-            "raw" => floors.raw_ms = row.get(1)?,
-            "minute" => floors.minute_ms = row.get(1)?,
-            "hour" => floors.hour_ms = row.get(1)?,
+            "raw" => floors.raw = row.get(1)?,
+            "minute" => floors.minute = row.get(1)?,
+            "hour" => floors.hour = row.get(1)?,
             _ => {}
         }
     }
@@ -279,4 +279,124 @@ fn remove_rows(
         .prepare_cached(&format!("DELETE FROM {table} WHERE endpoint = ?1 AND {key} < ?2"))?
         .execute((endpoint, first_kept.unwrap_or(floor)))?;
     Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use pilothouse_domain::Probe;
+
+    use super::*;
+    use crate::testing::{DAY, HOUR, MINUTE, MONDAY, endpoint, probe, samples, store};
+
+    #[test]
+    fn each_kind_is_kept_for_its_days_and_charts_show_no_hole() {
+        let (_folder, store) = store();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        let at = |day: i64| MONDAY.plus_ms(day * DAY + 12 * HOUR);
+        for day in 0..100 {
+            let detail = Some(format!("day {day}"));
+            store.append_probe(Probe { detail, ..probe(id, at(day), 1_000) }).unwrap();
+        }
+        store.flush().unwrap();
+        let retention = Retention { raw_days: 10, minute_days: 20, hour_days: 30 };
+        let now = MONDAY.plus_ms(99 * DAY + 13 * HOUR);
+        let report = store.retain(&retention, now).unwrap();
+        let expected = RetentionReport { samples: 89, minutes: 79, hours: 69, days: 0, texts: 89, predictions: 0 };
+        assert_eq!(report, expected);
+        assert_eq!(store.retain(&retention, now).unwrap(), RetentionReport::default(), "a second time removes nothing");
+        let kept = samples(&store, id);
+        assert_eq!(
+            kept.iter().map(|p| p.detail.clone().unwrap()).collect::<Vec<_>>(),
+            (89..100).map(|d| format!("day {d}")).collect::<Vec<_>>()
+        );
+
+        // Twelve o'clock of any day, whatever is left of it, and asked for in whatever detail.
+        for day in 0..100 {
+            let (from, to) = (at(day).plus_ms(-MINUTE), at(day).plus_ms(MINUTE));
+            let history = store.history(id, from, to, 1_000).unwrap();
+            let step = [(89, 1_000), (79, MINUTE), (69, HOUR), (0, DAY)].into_iter().find(|s| day >= s.0).unwrap().1;
+            assert_eq!((history.step_ms, history.buckets.len()), (step, 1), "day {day}");
+            assert_eq!(store.summary(id, from, to).unwrap().n, 1, "day {day}");
+        }
+        assert_eq!(store.summary(id, MONDAY, MONDAY.plus_ms(100 * DAY)).unwrap().n, 100);
+    }
+
+    #[test]
+    fn more_than_one_slice_goes_and_the_room_is_given_back() {
+        let (_folder, store) = store();
+        let ids = ["a", "b"].map(|name| store.add_endpoint(&endpoint(name)).unwrap());
+        for i in 0..7_000 {
+            for id in ids {
+                store.append_probe(probe(id, MONDAY.plus_ms(i * 10_000), 1_000 + i as u32)).unwrap();
+            }
+        }
+        store.flush().unwrap();
+        let before = store.storage_size().unwrap();
+        assert!(before.samples > 0 && before.minutes > 0 && before.hours > 0 && before.days > 0 && before.other > 0);
+        let report = store.retain(&Retention::default(), MONDAY.plus_ms(20 * DAY)).unwrap();
+        assert_eq!((report.samples, report.minutes, report.texts), (14_000, 0, 1));
+        let after = store.storage_size().unwrap();
+        assert!(after.samples < before.samples / 10, "{after:?}");
+        assert!(after.free < (after.total() - after.log) / 5, "{after:?}");
+        assert_eq!(after.minutes, before.minutes);
+    }
+
+    #[test]
+    fn what_a_crash_left_of_a_removed_endpoint_goes() {
+        let (_folder, store) = store();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        store.append_probe(probe(id, MONDAY, 1_000)).unwrap();
+        store.write("crash", |c| Ok(c.execute("DELETE FROM endpoint", [])?)).unwrap();
+        let report = store.retain(&Retention::default(), MONDAY).unwrap();
+        assert_eq!((report.samples, report.minutes, report.hours, report.days), (1, 1, 1, 1));
+    }
+
+    #[test]
+    fn old_predictions_are_forgotten_except_the_newest_of_each_version() {
+        let (_folder, store) = store();
+        let endpoint = store.add_endpoint(&endpoint("wine")).unwrap();
+        let golden_set = store
+            .add_golden_set(&pilothouse_domain::GoldenSet {
+                id: pilothouse_domain::GoldenSetId(0),
+                name: "held out".to_owned(),
+                task: pilothouse_domain::Task::Regression,
+                table: pilothouse_domain::Table::default(),
+                labels: Vec::new(),
+                created: MONDAY,
+                source: String::new(),
+            })
+            .unwrap();
+        let ids: Vec<_> = (0..450)
+            .map(|i| pilothouse_domain::Evaluation {
+                id: pilothouse_domain::EvaluationId(0),
+                endpoint,
+                golden_set,
+                version: Some(if i < 200 { "6" } else { "7" }.into()),
+                at: MONDAY.plus_ms(i * MINUTE),
+                n: 1,
+                metrics: Vec::new(),
+                predictions: vec![vec![1.0]],
+                elapsed_ms: 1,
+            })
+            .map(|evaluation| store.add_evaluation(&evaluation).unwrap())
+            .collect();
+        let report = store.retain(&Retention::default(), MONDAY.plus_ms(30 * DAY)).unwrap();
+        assert_eq!(report.predictions, 448);
+        let kept: Vec<_> = ids
+            .iter()
+            .enumerate()
+            .filter(|(_, id)| !store.evaluation(**id).unwrap().unwrap().predictions.is_empty())
+            .map(|(i, _)| i)
+            .collect();
+        assert_eq!(kept, [199, 449]);
+    }
+
+    #[test]
+    fn a_retention_that_would_leave_a_hole_is_refused() {
+        let (_folder, store) = store();
+        for (raw_days, minute_days, hour_days) in [(0, 1, 1), (2, 1, 3), (1, 3, 2)] {
+            let refused = store.retain(&Retention { raw_days, minute_days, hour_days }, MONDAY);
+            assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{refused:?}");
+        }
+    }
 }

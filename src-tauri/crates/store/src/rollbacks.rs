@@ -41,9 +41,12 @@ impl Store {
             connection
                 .prepare_cached("INSERT INTO rollback_plan (id, endpoint, created_ms, plan) VALUES (?1, ?2, ?3, ?4)")?
                 .execute((id.as_str(), endpoint.0, created.0, document))
-                .map_err(|error| match is_unique_violation(&error) {
-                    true => StoreError::NameTaken { what: PLAN, name: id.0 },
-                    false => error.into(),
+                .map_err(|error| {
+                    if is_unique_violation(&error) {
+                        StoreError::NameTaken { what: PLAN, name: id.0 }
+                    } else {
+                        error.into()
+                    }
                 })?;
             Ok(())
         })
@@ -100,10 +103,10 @@ impl Store {
             if changed == 1 {
                 return Ok(());
             }
-            match connection.prepare_cached("SELECT 1 FROM rollback_run WHERE id = ?1")?.exists([id.as_str()])? {
-                true => Err(StoreError::RunFinished { run: id }),
-                false => Err(StoreError::not_found(RUN, id)),
+            if connection.prepare_cached("SELECT 1 FROM rollback_run WHERE id = ?1")?.exists([id.as_str()])? {
+                return Err(StoreError::RunFinished { run: id });
             }
+            Err(StoreError::not_found(RUN, &id))
         })
     }
 
@@ -133,7 +136,7 @@ impl Store {
             let mut rows = statement.query(parameters)?;
             let mut runs = Vec::new();
             while let Some(row) = rows.next()? {
-                runs.push(from_json(RUN, row.get::<_, String>(0)?, &row.get::<_, String>(1)?)?);
+                runs.push(from_json(RUN, &row.get::<_, String>(0)?, &row.get::<_, String>(1)?)?);
             }
             Ok(runs)
         })
@@ -162,4 +165,72 @@ fn refusal(connection: &Connection, run: &RollbackRun) -> Result<StoreError, Sto
         Some(unfinished) => StoreError::RunInProgress { run: unfinished },
         None => StoreError::NameTaken { what: RUN, name: run.id.0.clone() },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OpenOptions;
+    use crate::testing::{plan, run, store};
+
+    #[test]
+    fn a_run_goes_from_begin_to_verdict() {
+        let (_folder, store) = store();
+        let endpoint = EndpointId(1);
+        store.add_plan(&plan("p1", endpoint)).unwrap();
+        assert!(matches!(store.add_plan(&plan("p1", endpoint)), Err(StoreError::NameTaken { .. })));
+        assert_eq!(store.plan(&"p1".into()).unwrap(), Some(plan("p1", endpoint)));
+        let mut first = run("r1", plan("p1", endpoint));
+        let unknown_plan = store.begin_run(&run("r0", plan("p0", endpoint)));
+        assert!(matches!(unknown_plan, Err(StoreError::NotFound { .. })), "{unknown_plan:?}");
+        store.begin_run(&first).unwrap();
+        assert_eq!(store.unfinished_runs().unwrap(), std::slice::from_ref(&first));
+        first.state = RunState::Finished;
+        first.verdict = Some(pilothouse_domain::Verdict::Verified);
+        store.update_run(&first).unwrap();
+        store.update_run(&first).unwrap();
+        assert!(store.unfinished_runs().unwrap().is_empty());
+        assert_eq!(store.run(&first.id).unwrap().as_ref(), Some(&first));
+        let mut zombie = first.clone();
+        zombie.state = RunState::Applying;
+        assert!(matches!(store.update_run(&zombie), Err(StoreError::RunFinished { .. })));
+        zombie.id = "r9".into();
+        assert!(matches!(store.update_run(&zombie), Err(StoreError::NotFound { .. })));
+        assert_eq!(store.runs(None).unwrap(), [first]);
+        assert!(store.runs(Some(EndpointId(2))).unwrap().is_empty());
+    }
+
+    #[test]
+    fn of_two_processes_only_one_begins() {
+        let (folder, one) = store();
+        let two = Store::open(&folder.path().join("pilothouse.db"), &OpenOptions::default()).unwrap();
+        let endpoint = EndpointId(1);
+        for plan_id in ["p1", "p2"] {
+            one.add_plan(&plan(plan_id, endpoint)).unwrap();
+        }
+        for round in 0..20 {
+            // The same plan twice, then another plan of the same endpoint.
+            let other_plan = if round % 2 == 0 { "p1" } else { "p2" };
+            let begin = |store: &Store, id: &str, plan_id: &str| store.begin_run(&run(id, plan(plan_id, endpoint)));
+            let barrier = std::sync::Barrier::new(2);
+            let (a, b) = std::thread::scope(|scope| {
+                let first = scope.spawn(|| {
+                    barrier.wait();
+                    begin(&one, "a", "p1")
+                });
+                barrier.wait();
+                (begin(&two, "b", other_plan), first.join().unwrap())
+            });
+            let (winner, loser) = if a.is_ok() { (a, b) } else { (b, a) };
+            winner.unwrap();
+            let refused = loser.unwrap_err();
+            if other_plan == "p1" {
+                assert!(matches!(refused, StoreError::PlanUsed { .. }), "{refused:?}");
+            } else {
+                assert!(matches!(refused, StoreError::RunInProgress { .. }), "{refused:?}");
+            }
+            assert_eq!(one.unfinished_runs().unwrap(), two.unfinished_runs().unwrap());
+            one.write("start over", |connection| Ok(connection.execute("DELETE FROM rollback_run", [])?)).unwrap();
+        }
+    }
 }

@@ -35,8 +35,6 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    pub(crate) const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
-
     pub(crate) const fn step_ms(self) -> i64 {
         match self {
             Self::Minute => 60_000,
@@ -200,4 +198,21 @@ fn stored<'a>(row: &'a rusqlite::Row<'_>) -> Result<(i64, Stored<'a>), rusqlite:
             latency: row.get_ref(4)?.as_blob_or_null()?,
         },
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{DAY, MONDAY, endpoint, probe, store};
+
+    #[test]
+    fn a_damaged_sketch_costs_its_own_latencies_only() {
+        let (_folder, store) = store();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        store.append_probe(probe(id, MONDAY, 1_000)).unwrap();
+        store.write("damage", |c| Ok(c.execute("UPDATE rollup_day SET latency = x'FFFF00'", [])?)).unwrap();
+        store.append_probe(probe(id, MONDAY.plus_ms(1), 2_000)).unwrap();
+        store.flush().unwrap();
+        let day = &store.history(id, MONDAY, MONDAY.plus_ms(DAY), 1).unwrap().buckets[0];
+        assert_eq!((day.n, day.n_ok, day.max_us), (2, 2, Some(2_000.0)));
+    }
 }

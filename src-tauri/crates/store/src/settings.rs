@@ -31,3 +31,20 @@ impl Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::store;
+
+    #[test]
+    fn a_setting_is_what_was_set_last() {
+        let (_folder, store) = store();
+        assert_eq!(store.setting("theme").unwrap(), None);
+        for value in [json!("dark"), json!({ "follow": "system" }), json!(null)] {
+            store.set_setting("theme", &value).unwrap();
+            assert_eq!(store.setting("theme").unwrap(), Some(value));
+        }
+    }
+}

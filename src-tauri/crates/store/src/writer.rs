@@ -320,3 +320,136 @@ fn commit(
     transaction.commit()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use pilothouse_domain::EndpointId;
+    use rusqlite::Connection;
+    use serde_json::json;
+
+    use crate::testing::{MONDAY, endpoint, probe, samples};
+    use crate::{OpenOptions, Store, StoreError};
+
+    const IMPATIENT: OpenOptions =
+        OpenOptions { busy_timeout_ms: 20, batch_rows: 4, batch_ms: 3_600_000, queue_rows: 6, queue_wait_ms: 20 };
+
+    fn impatient() -> (tempfile::TempDir, Store, EndpointId) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("pilothouse.db"), &IMPATIENT).unwrap();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        (folder, store, id)
+    }
+
+    /// Waits until `done`, for ten seconds at most.
+    fn wait_until(mut done: impl FnMut() -> bool) {
+        let begin = std::time::Instant::now();
+        while !done() {
+            assert!(begin.elapsed().as_secs() < 10, "waited in vain");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_full_batch_is_written_without_waiting_for_the_hour() {
+        let (_folder, store, id) = impatient();
+        for i in 0..3 {
+            store.append_probe(probe(id, MONDAY.plus_ms(i), 1)).unwrap();
+        }
+        assert!(samples(&store, id).is_empty(), "the batch is not full");
+        store.append_probe(probe(id, MONDAY.plus_ms(3), 1)).unwrap();
+        wait_until(|| samples(&store, id).len() == 4);
+    }
+
+    #[test]
+    fn an_overdue_batch_is_written_although_not_full() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = OpenOptions { batch_ms: 5, ..IMPATIENT };
+        let store = Store::open(&folder.path().join("pilothouse.db"), &options).unwrap();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        store.append_probe(probe(id, MONDAY, 1)).unwrap();
+        wait_until(|| samples(&store, id).len() == 1);
+    }
+
+    #[test]
+    fn a_write_carries_the_waiting_probes_with_it() {
+        let (_folder, store, id) = impatient();
+        store.append_probe(probe(id, MONDAY, 1)).unwrap();
+        store.set_setting("theme", &json!("dark")).unwrap();
+        assert_eq!(samples(&store, id).len(), 1);
+    }
+
+    #[test]
+    fn while_another_process_writes_nothing_is_lost_silently() {
+        let (folder, store, id) = impatient();
+        let other = Connection::open(folder.path().join("pilothouse.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let busy = store.set_setting("theme", &json!("dark"));
+        assert!(matches!(busy, Err(StoreError::Busy { operation: "store the setting" })), "{busy:?}");
+        let mut taken = 0;
+        let full = loop {
+            match store.append_probe(probe(id, MONDAY.plus_ms(taken), 1)) {
+                Ok(()) => taken += 1,
+                Err(error) => break error,
+            }
+            assert!(taken < 1_000, "the queue is never full");
+        };
+        assert!(matches!(full, StoreError::QueueFull { .. }), "{full:?}");
+        assert!(matches!(store.flush(), Err(StoreError::Busy { .. })));
+        other.execute_batch("ROLLBACK").unwrap();
+        store.flush().unwrap();
+        let kept: Vec<_> = samples(&store, id).iter().map(|p| p.due.since(MONDAY)).collect();
+        assert_eq!(kept, (0..taken).collect::<Vec<_>>(), "every probe that was taken is stored, in order");
+        assert_eq!(store.setting("theme").unwrap(), None, "a refused write left nothing");
+    }
+
+    #[test]
+    fn closing_tells_how_many_probes_could_not_be_written() {
+        let (folder, store, id) = impatient();
+        let other = Connection::open(folder.path().join("pilothouse.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        store.append_probe(probe(id, MONDAY, 1)).unwrap();
+        let lost = store.close();
+        assert!(matches!(lost, Err(StoreError::ProbesLost { count: 1, .. })), "{lost:?}");
+    }
+
+    #[test]
+    fn a_failing_write_takes_no_other_with_it() {
+        let (_folder, store, id) = impatient();
+        store.append_probe(probe(id, MONDAY, 1)).unwrap();
+        std::thread::scope(|scope| {
+            for i in 0..16 {
+                let store = &store;
+                scope.spawn(move || {
+                    let written = store.write("test", move |connection| {
+                        connection.execute("INSERT INTO setting VALUES (?1, '1')", [format!("key {i}")])?;
+                        let problem = "refused".to_owned();
+                        if i % 2 == 0 { Ok(()) } else { Err(StoreError::Invalid { what: "test", problem }) }
+                    });
+                    assert_eq!(written.is_ok(), i % 2 == 0);
+                });
+            }
+        });
+        for i in 0..16 {
+            assert_eq!(store.setting(&format!("key {i}")).unwrap().is_some(), i % 2 == 0, "key {i}");
+        }
+        assert_eq!(samples(&store, id).len(), 1);
+    }
+
+    #[test]
+    fn a_write_that_ends_the_transaction_fails_everybody_and_loses_nothing() {
+        let (_folder, store, id) = impatient();
+        store.append_probe(probe(id, MONDAY, 1)).unwrap();
+        let broken = store.write("test", |connection| Ok(connection.execute_batch("ROLLBACK")?));
+        assert!(broken.is_err());
+        store.flush().unwrap();
+        assert_eq!(samples(&store, id).len(), 1);
+    }
+
+    #[test]
+    fn readers_cannot_write() {
+        let (_folder, store, _) = impatient();
+        let refused = store.read("test", |connection| Ok(connection.execute("DELETE FROM endpoint", [])?));
+        assert!(refused.is_err());
+        assert_eq!(store.endpoints().unwrap().len(), 1);
+    }
+}
