@@ -1,1 +1,24 @@
-//! Placeholder while the workspace is laid out.
+//! Fakes for tests: servers on port 0 for every fault, certificates, proxies, a manual clock, builders.
+//!
+//! What it is: a dev-dependency only. What must stay true: only loopback is used; everything started here stops when its
+//! value is dropped; nothing waits by sleeping a fixed time.
+
+mod bearer_gate;
+mod behaviour;
+mod builders;
+mod certificates;
+mod clock;
+mod forward_proxy;
+mod request;
+mod server;
+mod wait;
+
+pub use bearer_gate::BearerGate;
+pub use behaviour::{Behaviour, Reply};
+pub use builders::{endpoint, number_table, quick_probe_config, target};
+pub use certificates::{Authority, ClientCertificate, ServerCertificate, Validity};
+pub use clock::ManualClock;
+pub use forward_proxy::ForwardProxy;
+pub use request::RecordedRequest;
+pub use server::FakeServer;
+pub use wait::wait_until;

@@ -1,0 +1,59 @@
+//! Values with sensible settings, so that a test names only what it is about.
+
+use pilothouse_domain::endpoint::{ResponseChecks, Tls};
+use pilothouse_domain::{
+    Auth, Cell, Column, ColumnKind, Endpoint, EndpointId, Environment, ProbeConfig, Protocol, Table, Target,
+    TimestampMs,
+};
+use url::Url;
+
+/// A target without credential, model or probe rows.
+pub fn target(url: &Url, protocol: Protocol) -> Target {
+    Target {
+        url: url.clone(),
+        protocol,
+        model: None,
+        model_version: None,
+        json: None,
+        auth: Auth::None,
+        tls: Tls::default(),
+        checks: ResponseChecks::default(),
+        probe_input: None,
+    }
+}
+
+/// A V2 endpoint named `name`, in `staging`, with the default probe settings.
+pub fn endpoint(name: &str, url: &Url) -> Endpoint {
+    Endpoint {
+        id: EndpointId(0),
+        name: name.to_owned(),
+        environment: Environment("staging".into()),
+        target: target(url, Protocol::OpenInference),
+        probe: ProbeConfig::default(),
+        evaluation: None,
+        control_plane: None,
+        paused: false,
+        created: TimestampMs(0),
+    }
+}
+
+/// Probe settings whose time limits pass quickly: 400 ms to connect, 400 ms to the first byte, 800 ms in all.
+pub fn quick_probe_config() -> ProbeConfig {
+    ProbeConfig {
+        interval_ms: 1_000,
+        connect_timeout_ms: 400,
+        first_byte_timeout_ms: 400,
+        total_timeout_ms: 800,
+        max_response_bytes: 256 * 1024,
+        ..ProbeConfig::default()
+    }
+}
+
+/// A table of numbers with these columns.
+pub fn number_table(columns: &[&str], rows: &[&[f64]]) -> Table {
+    let column = |name: &&str| Column { name: (*name).to_owned(), kind: ColumnKind::Numeric };
+    Table {
+        columns: columns.iter().map(column).collect(),
+        rows: rows.iter().map(|row| row.iter().map(|&value| Cell::Number(value)).collect()).collect(),
+    }
+}
