@@ -7,7 +7,7 @@ use pilothouse_domain::TimestampMs;
 use plotters::element::Polygon;
 use plotters_backend::text_anchor::HPos;
 
-use crate::axis::Unit;
+use crate::axis::{self, Unit};
 use crate::elements::{Label, fill};
 use crate::error::ChartError;
 use crate::frame::{Frame, SMALL, picture, point};
@@ -67,10 +67,10 @@ pub fn render(data: &AccuracyChart, size: Size, theme: &Theme, format: Format) -
                 draw_band(&frame, low, high, if current { palette.band } else { with_alpha(palette.muted, 0.12) })?;
             }
             let runs = of(|point| point.value);
-            frame.runs(&runs, colour, 1.8)?;
+            frame.runs(&runs, colour, 1.6)?;
             if data.points.len() <= MOST_DOTS {
                 for &at in runs.iter().flatten() {
-                    frame.dot(at, 2.2, colour)?;
+                    frame.dot(at, 1.9, colour)?;
                 }
             }
             if let Some(version) = &stretch[0].version {
@@ -85,7 +85,7 @@ pub fn render(data: &AccuracyChart, size: Size, theme: &Theme, format: Format) -
 /// The axis of values that [`render`] uses.
 pub fn value_axis(data: &AccuracyChart) -> ValueAxis {
     let shown = data.points.iter().filter(|point| data.time.holds(point.at));
-    let values = shown.flat_map(|point| [point.value, point.low, point.high]).flatten().filter(|v| v.is_finite());
+    let values = shown.flat_map(|point| [point.value, point.low, point.high]).flatten().filter_map(axis::drawable);
     let (least, greatest) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(least, greatest), v| (least.min(v), greatest.max(v)));
     // Shares and R² do not exceed 1; R² has no lower limit.
@@ -95,12 +95,12 @@ pub fn value_axis(data: &AccuracyChart) -> ValueAxis {
 
 /// The interval's lower end, or the value where there is no interval.
 fn low(point: &AccuracyPoint) -> Option<f64> {
-    point.low.filter(|low| low.is_finite()).or(point.value)
+    point.low.and_then(axis::drawable).or(point.value)
 }
 
 /// The interval's upper end, or the value where there is no interval.
 fn high(point: &AccuracyPoint) -> Option<f64> {
-    point.high.filter(|high| high.is_finite()).or(point.value)
+    point.high.and_then(axis::drawable).or(point.value)
 }
 
 fn draw_band(

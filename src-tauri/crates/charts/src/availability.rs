@@ -12,6 +12,8 @@ use crate::marks::{self, Mark};
 use crate::theme::with_alpha;
 use crate::{Format, Size, Theme, TimeAxis, ValueAxis};
 
+/// The top of the axis: above the columns there is room for the labels of marks.
+const HEADROOM: f64 = 1.12;
 /// The least height of a red part in pixels.
 const LEAST_RED: f64 = 3.0;
 /// Bars narrower than this touch each other.
@@ -55,11 +57,11 @@ impl AvailabilityBucket {
 /// on the base line, and where nothing was checked nothing.
 pub fn render(data: &AvailabilityChart, size: Size, theme: &Theme, format: Format) -> Result<Vec<u8>, ChartError> {
     picture(size, theme, format, |sheet| {
-        let axis = ValueAxis { low: 0.0, high: 1.0, step: 0.5 };
+        let axis = ValueAxis { low: 0.0, high: HEADROOM, step: 0.5 };
         let frame = Frame::new(sheet, size, &data.time, &axis, Unit::Percent)?;
         let palette = sheet.palette;
         marks::draw_lines(&frame, &data.marks)?;
-        let (good, top, bottom) = (with_alpha(palette.ok, 0.55), frame.y(1.0), frame.y(0.0));
+        let (good, top, bottom) = (with_alpha(palette.ok, 0.32), frame.y(1.0), frame.y(0.0));
         // Whole columns side by side are drawn as one, which keeps long ranges small.
         let mut whole: Option<(f64, f64)> = None;
         for bucket in data.buckets.iter().filter(|bucket| data.time.holds(bucket.at)) {

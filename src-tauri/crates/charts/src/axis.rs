@@ -25,21 +25,29 @@ pub struct ValueAxis {
 impl ValueAxis {
     /// An axis that starts at 0 and holds `greatest`, with about `lines` lines.
     pub(crate) fn from_zero(greatest: f64, lines: f64) -> Self {
-        let greatest = if greatest.is_finite() && greatest > 0.0 { greatest } else { 1.0 };
+        let greatest = drawable(greatest).filter(|greatest| *greatest > 1e-6).unwrap_or(1.0);
         let step = nice_step(greatest / lines);
         Self { low: 0.0, high: (greatest / step - 1e-9).ceil().max(1.0) * step, step }
     }
 
     /// An axis around `least` to `greatest`, not beyond `limits`, with about `lines` lines.
     pub(crate) fn around(least: f64, greatest: f64, limits: (f64, f64), lines: f64) -> Self {
-        let (least, greatest) =
-            if least.is_finite() && greatest.is_finite() && least <= greatest { (least, greatest) } else { (0.0, 1.0) };
+        let (least, greatest) = if drawable(least).is_some() && drawable(greatest).is_some() && least <= greatest {
+            (least, greatest)
+        } else {
+            (0.0, 1.0)
+        };
         let size = least.abs().max(greatest.abs());
         let spread = (greatest - least).max(size * 0.02).max(1e-6);
         let step = nice_step(spread * 1.15 / lines);
         let low = ((least - spread * 0.07) / step).floor() * step;
         let high = ((greatest + spread * 0.07) / step).ceil() * step;
         Self { low: low.max(limits.0), high: high.min(limits.1), step }
+    }
+
+    /// The nearest value on the axis.
+    pub(crate) fn clamp(&self, value: f64) -> f64 {
+        value.max(self.low).min(self.high)
     }
 
     /// The values of the grid lines, from the bottom up.
@@ -64,6 +72,12 @@ impl ValueAxis {
         let value = if value.abs() < step * 1e-6 { 0.0 } else { value };
         format!("{}{suffix}", with_minus(value, decimals))
     }
+}
+
+/// The value, if a chart can show it: finite and below 1e15, so that coordinates never overflow. Anything else counts as
+/// not measured.
+pub(crate) fn drawable(value: f64) -> Option<f64> {
+    (value.abs() <= 1e15).then_some(value)
 }
 
 /// A number with a true minus sign.
@@ -104,14 +118,18 @@ mod tests {
         check(ValueAxis::from_zero(65_300.0, 4.0), Unit::Microseconds, &["0 ms", "20 ms", "40 ms", "60 ms", "80 ms"]);
         check(ValueAxis::from_zero(7_100_000.0, 4.0), Unit::Microseconds, &["0 s", "2 s", "4 s", "6 s", "8 s"]);
         check(ValueAxis::from_zero(640.0, 4.0), Unit::Microseconds, &["0 µs", "200 µs", "400 µs", "600 µs", "800 µs"]);
-        check(ValueAxis::from_zero(900.0, 4.0), Unit::Microseconds, &["0 ms", "0.25 ms", "0.5 ms", "0.75 ms", "1 ms"]);
+        check(
+            ValueAxis::from_zero(900.0, 4.0),
+            Unit::Microseconds,
+            &["0.00 ms", "0.25 ms", "0.50 ms", "0.75 ms", "1.00 ms"],
+        );
         check(ValueAxis::from_zero(f64::NAN, 2.0), Unit::Number, &["0.0", "0.5", "1.0"]);
     }
 
     #[test]
     fn axes_around_values_stay_within_limits() {
         check(ValueAxis::around(0.69, 0.8, (0.0, 1.0), 4.0), Unit::Number, &["0.65", "0.70", "0.75", "0.80", "0.85"]);
-        check(ValueAxis::around(0.99, 1.0, (0.0, 1.0), 4.0), Unit::Percent, &["98.5%", "99.0%", "99.5%", "100.0%"]);
+        check(ValueAxis::around(0.99, 1.0, (0.0, 1.0), 4.0), Unit::Percent, &["98%", "99%", "100%"]);
         let constant = ValueAxis::around(0.5, 0.5, (0.0, 1.0), 4.0);
         assert!(constant.low < 0.5 && constant.high > 0.5);
         check(ValueAxis::around(-40.0, 10.0, (f64::MIN, 1.0), 4.0), Unit::Number, &["−60", "−40", "−20", "0"]);

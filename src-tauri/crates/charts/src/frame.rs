@@ -9,7 +9,7 @@ use plotters::element::{Circle, Drawable, PathElement, PointCollection};
 use plotters::style::RGBAColor;
 use plotters_backend::text_anchor::HPos;
 
-use crate::axis::Unit;
+use crate::axis::{self, Unit};
 use crate::canvas::{Canvas, UNITS, units};
 use crate::elements::{Bar, Label, fill, stroke};
 use crate::error::ChartError;
@@ -96,6 +96,11 @@ impl<'a> Sheet<'a> {
         self.draw(&Label { at: [point(at)], text, size, anchor, colour, halo: None })
     }
 
+    /// The width in pixels.
+    pub(crate) fn width(&self) -> f64 {
+        f64::from(self.area.dim_in_pixel().0) / UNITS
+    }
+
     /// The same area with values for coordinates.
     pub(crate) fn plot(&self, x: (f64, f64), y: (f64, f64), area: PlotArea) -> Plot<'a> {
         let actual = (units(area.left)..units(area.right), units(area.bottom)..units(area.top));
@@ -139,6 +144,7 @@ pub(crate) struct Frame<'s, 'a> {
     pub(crate) sheet: &'s Sheet<'a>,
     pub(crate) time: &'s TimeAxis,
     pub(crate) area: PlotArea,
+    values: ValueAxis,
     plot: Plot<'a>,
 }
 
@@ -154,7 +160,7 @@ impl<'s, 'a> Frame<'s, 'a> {
         time.check()?;
         let area = plot_area(size);
         let plot = sheet.plot((0.0, time.to.since(time.from) as f64), (values.low, values.high), area);
-        let frame = Self { sheet, time, area, plot };
+        let frame = Self { sheet, time, area, values: *values, plot };
         let palette = sheet.palette;
         for tick in values.ticks() {
             // Half a pixel in, so that a one-pixel line covers one row of pixels and stays crisp.
@@ -165,7 +171,7 @@ impl<'s, 'a> Frame<'s, 'a> {
         let most = ((area.right - area.left) / TIME_LABEL_ROOM).floor().max(2.0) as usize;
         for tick in time.ticks(most) {
             let half = text::width(&tick.label, SMALL) / 2.0;
-            let x = frame.x(tick.at).clamp(area.left + half - 6.0, area.right - half + 6.0);
+            let x = frame.x(tick.at).max(area.left + half - 6.0).min(area.right - half + 6.0);
             sheet.text(&tick.label, (x, area.bottom + 17.0), SMALL, HPos::Center, palette.muted)?;
         }
         Ok(frame)
@@ -178,7 +184,7 @@ impl<'s, 'a> Frame<'s, 'a> {
 
     /// Where a value is drawn, in pixels.
     pub(crate) fn y(&self, value: f64) -> f64 {
-        f64::from(self.plot.map_coordinate(&(0.0, value)).1) / UNITS
+        f64::from(self.plot.map_coordinate(&(0.0, self.values.clamp(value))).1) / UNITS
     }
 
     /// Draws a line through each run; a run of one point becomes a dot.
@@ -217,16 +223,16 @@ impl<'s, 'a> Frame<'s, 'a> {
         let mut runs: Vec<Vec<(f64, f64)>> = Vec::new();
         let mut open = false;
         for (at, value) in points.filter(|(at, _)| self.time.holds(*at)) {
-            let Some(value) = value.filter(|value| value.is_finite()) else {
+            let Some(value) = value.and_then(|value| axis::drawable(value)) else {
                 open = false;
                 continue;
             };
             let x = at.since(self.time.from) as f64;
             match runs.last_mut() {
                 Some(run) if open && run.last().is_some_and(|last| (0.0..=longest).contains(&(x - last.0))) => {
-                    run.push((x, value));
+                    run.push((x, self.values.clamp(value)));
                 }
-                _ => runs.push(vec![(x, value)]),
+                _ => runs.push(vec![(x, self.values.clamp(value))]),
             }
             open = true;
         }

@@ -2,7 +2,7 @@
 
 use pilothouse_domain::TimestampMs;
 
-use crate::axis::Unit;
+use crate::axis::{self, Unit};
 use crate::error::ChartError;
 use crate::frame::{Frame, picture};
 use crate::marks::{self, Mark};
@@ -56,7 +56,7 @@ pub fn render(data: &LatencyChart, size: Size, theme: &Theme, format: Format) ->
 pub fn value_axis(data: &LatencyChart) -> ValueAxis {
     let shown = data.buckets.iter().filter(|bucket| data.time.holds(bucket.at));
     let values = shown.flat_map(|bucket| [bucket.p50_us, bucket.p95_us, bucket.p99_us]).flatten();
-    let greatest = values.filter(|value| value.is_finite()).fold(0.0, f64::max);
+    let greatest = values.filter_map(axis::drawable).fold(0.0, f64::max);
     // Without data the axis is that of a usual endpoint, so that the first check does not move everything.
     ValueAxis::from_zero(if greatest > 0.0 { greatest } else { 100_000.0 }, 4.0)
 }

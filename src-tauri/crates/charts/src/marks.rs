@@ -60,7 +60,7 @@ impl MarkKind {
 pub(crate) fn draw_lines(frame: &Frame<'_, '_>, marks: &[Mark]) -> Result<(), ChartError> {
     for mark in marks.iter().filter(|mark| frame.time.holds(mark.at)) {
         let x = frame.x(mark.at);
-        let style = stroke(mark.kind.colour(&frame.sheet.palette), 1.2);
+        let style = stroke(mark.kind.colour(&frame.sheet.palette), 1.0);
         let ends = [point((x, frame.area.top)), point((x, frame.area.bottom))];
         frame.sheet.draw(&DashedLine { ends, dash: [3.0, 3.0], style })?;
     }

@@ -5,12 +5,11 @@
 
 use plotters_backend::text_anchor::HPos;
 
-use crate::axis::with_minus;
-use crate::elements::DashedLine;
+use crate::axis::{drawable, with_minus};
 use crate::error::ChartError;
-use crate::frame::{PlotArea, SMALL, Sheet, picture, point};
+use crate::frame::{PlotArea, SMALL, Sheet, picture};
 use crate::theme::with_alpha;
-use crate::{Format, Size, Theme, elements, text};
+use crate::{Format, Size, Theme, text};
 
 /// Font size of feature labels, in pixels.
 const LABEL: f64 = 12.0;
@@ -18,8 +17,8 @@ const LABEL: f64 = 12.0;
 const NUMBER: f64 = 11.5;
 /// Height of a row, where there is room.
 const ROW: f64 = 34.0;
-/// Room below the rows for the names of base value and prediction.
-const FOOT: f64 = 26.0;
+/// Room above the rows for the name of the base value, and below for that of the prediction.
+const END: f64 = 22.0;
 
 /// What a waterfall shows.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,18 +66,23 @@ pub fn render(data: &WaterfallChart, size: Size, theme: &Theme, format: Format) 
         let (width, height) = (f64::from(size.width), f64::from(size.height));
         let widest_number = steps.iter().map(|step| text::width(&step.number, NUMBER)).fold(40.0, f64::max);
         let labels = steps.iter().map(|step| text::width(&step.label, LABEL)).fold(0.0, f64::max).min(width * 0.34);
-        let row = ((height - FOOT - 4.0) / steps.len().max(1) as f64).min(ROW);
+        let row = ((height - 2.0 * END) / steps.len().max(1) as f64).clamp(1.0, ROW);
         let area = PlotArea {
             left: labels + 24.0,
             right: (width - widest_number - 16.0).max(labels + 40.0),
-            top: 4.0,
-            bottom: 4.0 + row * steps.len() as f64,
+            top: END,
+            bottom: END + row * steps.len() as f64,
         };
         let (least, greatest) = range(data, &steps);
         let plot = sheet.plot((least, greatest), (0.0, 1.0), area);
-        let x = |value: f64| f64::from(plot.map_coordinate(&(value, 0.0)).0) / crate::canvas::UNITS;
+        let x = |value: f64| {
+            f64::from(plot.map_coordinate(&(value.max(least).min(greatest), 0.0)).0) / crate::canvas::UNITS
+        };
 
-        draw_ends(sheet, area, (x(data.base_value), data.base_value), (x(data.prediction), data.prediction), decimals)?;
+        let ends = [("base", data.base_value, area.top - 9.0), ("prediction", data.prediction, area.bottom + 16.0)];
+        for (name, value, baseline) in ends {
+            draw_end(sheet, area, x(value), &format!("{name} {}", with_minus(value, decimals)), baseline)?;
+        }
         for (index, step) in steps.iter().enumerate() {
             let top = area.top + row * index as f64;
             draw_step(sheet, step, &x, (top, row), labels, index + 1 < steps.len())?;
@@ -101,7 +105,7 @@ fn draw_step(
     let (from, to) = (x(step.from), x(step.to));
     let colour = with_alpha(if step.to < step.from { palette.bad } else { palette.ok }, 0.85);
     if joined {
-        sheet.line((to, bar_bottom), (to, top + row * 1.2), palette.grid, 1.0)?;
+        sheet.line((to, bar_bottom), (to, top + row * 1.2), with_alpha(palette.unknown, 0.45), 1.0)?;
     }
     let (left, right) = (from.min(to), from.max(to).max(from.min(to) + 1.0));
     sheet.bar((left, bar_top), (right, bar_bottom), 2f64.min((right - left) / 2.0), colour)?;
@@ -119,39 +123,19 @@ fn draw_step(
     sheet.text(&step.number, (text_from + 10.0, middle + NUMBER * 0.36), NUMBER, HPos::Left, palette.muted)
 }
 
-/// Lines at base value and prediction, named below; the two names step aside when they would overlap.
-fn draw_ends(
-    sheet: &Sheet<'_>,
-    area: PlotArea,
-    base: (f64, f64),
-    prediction: (f64, f64),
-    decimals: usize,
-) -> Result<(), ChartError> {
+/// A quiet line over all rows at the base value or the prediction, named at its end.
+fn draw_end(sheet: &Sheet<'_>, area: PlotArea, x: f64, name: &str, baseline: f64) -> Result<(), ChartError> {
     let palette = sheet.palette;
-    let names = [
-        (base.0, format!("base {}", with_minus(base.1, decimals)), palette.muted),
-        (prediction.0, format!("prediction {}", with_minus(prediction.1, decimals)), palette.ink),
-    ];
-    let apart = (base.0 - prediction.0).abs();
-    let room = names.iter().map(|(_, name, _)| text::width(name, SMALL)).sum::<f64>() / 2.0 + 12.0;
-    for (index, (x, name, colour)) in names.iter().enumerate() {
-        let ends = [point((*x, area.top)), point((*x, area.bottom + 6.0))];
-        let style = elements::stroke(if index == 0 { palette.unknown } else { *colour }, 1.0);
-        sheet.draw(&DashedLine { ends, dash: [2.0, 3.0], style })?;
-        let is_left = *x < names[1 - index].0 || (apart == 0.0 && index == 0);
-        let (anchor, shift) = match (apart >= room, is_left) {
-            (true, _) => (HPos::Center, 0.0),
-            (false, true) => (HPos::Right, (apart / 2.0 - 6.0).min(0.0)),
-            (false, false) => (HPos::Left, (6.0 - apart / 2.0).max(0.0)),
-        };
-        sheet.text(name, (*x + shift, area.bottom + 18.0), SMALL, anchor, *colour)?;
-    }
-    Ok(())
+    sheet.line((x, area.top - 4.0), (x, area.bottom + 4.0), palette.grid, 1.0)?;
+    let half = text::width(name, SMALL) / 2.0;
+    let centre = x.min(sheet.width() - half - 2.0).max(half + 2.0);
+    sheet.text(name, (centre, baseline), SMALL, HPos::Center, palette.ink)
 }
 
 /// The bars: the top features by absolute attribution, then the others as one.
 fn steps(data: &WaterfallChart, decimals: usize) -> Vec<Step> {
-    let mut order: Vec<&Contribution> = data.contributions.iter().filter(|c| c.attribution.is_finite()).collect();
+    let mut order: Vec<&Contribution> =
+        data.contributions.iter().filter(|c| drawable(c.attribution).is_some()).collect();
     order.sort_by(|a, b| b.attribution.abs().total_cmp(&a.attribution.abs()));
     // One feature left over takes as much room by its own name as by "1 other feature".
     let own = if order.len() == data.top + 1 { order.len() } else { data.top.min(order.len()) };
@@ -192,7 +176,7 @@ fn steps(data: &WaterfallChart, decimals: usize) -> Vec<Step> {
 fn range(data: &WaterfallChart, steps: &[Step]) -> (f64, f64) {
     let bars = steps.iter().flat_map(|step| [step.from, step.to]);
     let intervals = steps.iter().filter_map(|step| step.interval).flat_map(|(low, high)| [low, high]);
-    let values = bars.chain(intervals).chain([data.base_value, data.prediction]).filter(|value| value.is_finite());
+    let values = bars.chain(intervals).chain([data.base_value, data.prediction]).filter_map(drawable);
     let (least, greatest) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
     let pad = ((greatest - least) * 0.02).max(1e-9);
     if least <= greatest { (least - pad, greatest + pad) } else { (0.0, 1.0) }
@@ -200,7 +184,7 @@ fn range(data: &WaterfallChart, steps: &[Step]) -> (f64, f64) {
 
 /// Decimals that show the greatest attribution with three digits.
 fn decimals_for(data: &WaterfallChart) -> usize {
-    let finite = data.contributions.iter().map(|c| c.attribution.abs()).filter(|size| size.is_finite());
+    let finite = data.contributions.iter().filter_map(|c| drawable(c.attribution.abs()));
     let greatest = finite.fold(0.0, f64::max);
     if greatest == 0.0 { 3 } else { (2.0 - greatest.log10().floor()).clamp(0.0, 6.0) as usize }
 }
