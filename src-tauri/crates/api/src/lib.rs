@@ -1,11 +1,27 @@
 //! The command surface: what the window and the command line can ask of the engine.
 //!
-//! What it is: one table of all commands ([`commands!`]), their requests and responses, and [`ApiError`]. What it hides:
-//! the engine and the store. What must stay true: any screen can be rebuilt from commands alone; no command returns a
-//! secret; a consumer never has to read a message to know what happened.
+//! What it is: one table of all commands ([`commands!`]), their requests and responses, [`ApiError`], and [`Api`] with one
+//! method per command. What it hides: the engine and the store. What must stay true: any screen can be rebuilt from
+//! commands alone; no command returns a secret; a consumer never has to read a message to know what happened.
 
+mod api;
+mod chart;
 pub mod commands;
+mod connect;
+mod convert;
+mod demo;
+mod endpoint;
 mod error;
+mod explain;
+mod fleet;
+mod golden;
+mod rollback;
+mod secrets;
+mod settings;
+pub mod tables;
+mod timeline;
 pub mod types;
+mod versions;
 
+pub use api::{Api, OpenError};
 pub use error::{ApiError, Code};

@@ -1,1 +1,33 @@
-//! Placeholder while the workspace is laid out.
+//! Everything that goes on while nobody looks: probing, evaluating, following versions, carrying out rollbacks, explaining.
+//!
+//! What it hides: tasks, clients, credentials, retries. What must stay true: a failure of ours is never recorded as a
+//! failure of an endpoint; a control plane is written to only by a persisted rollback run; work has an end.
+
+mod clock;
+mod endpoints;
+mod engine;
+mod error;
+mod evaluate;
+mod explain;
+mod gap;
+mod health;
+mod outputs;
+mod quality;
+mod rollback;
+mod scheduler;
+mod topic;
+mod verify;
+mod versions;
+mod watch;
+
+pub use clock::SystemClock;
+pub use engine::{Engine, os_user};
+pub use error::EngineError;
+pub use explain::{EXPLAIN_ROWS_PER_REQUEST, ExplainRow, ExplainTask, Explained, JobState, output_names};
+pub use gap::GapDetector;
+pub use health::{HealthChange, HealthTracker};
+pub use outputs::outputs_for_task;
+pub use quality::{QualityChange, QualityState};
+pub use rollback::PreparedRollback;
+pub use scheduler::CollectReport;
+pub use topic::Topic;

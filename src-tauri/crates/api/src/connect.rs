@@ -1,0 +1,253 @@
+//! Connecting an endpoint: detection, drafts, and a test before anything is saved.
+
+use pilothouse_domain::endpoint::{JsonTemplate, Reload, ResponseChecks, Tls};
+use pilothouse_domain::{
+    Auth, ControlPlaneConfig, Endpoint, EndpointId, Environment, EvaluationConfig, GoldenSet, ProbeConfig, Protocol, Target,
+    TimestampMs,
+};
+use url::Url;
+
+use crate::types::{
+    AuthDraft, ConnectTestRequest, ControlPlaneDraft, Created, DetectRequest, DetectedModel, Detection, Empty,
+    EndpointAddRequest, EndpointDraft, EndpointUpdateRequest, JsonDraft, ProbeResult, ReloadDraft,
+};
+use crate::{Api, ApiError, Code, convert, tables};
+
+fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new(Code::InvalidInput, message)
+}
+
+impl Api {
+    /// What stands behind a URL.
+    pub async fn detect(&self, request: DetectRequest) -> Result<Detection, ApiError> {
+        let url = parse_url("url", &request.url)?;
+        let credential = self.engine.credential(&auth(request.auth)).await?;
+        let tls = Tls { ca_file: request.ca_file.filter(|path| !path.is_empty()).map(Into::into), ..Tls::default() };
+        let found = pilothouse_serving::detect(self.engine.transport(), &url, &credential, &tls, None)
+            .await
+            .map_err(|failure| ApiError::new(Code::TargetFailed, failure.to_string()).hint("check the address, and that the server runs"))?;
+        Ok(Detection {
+            protocol: found.protocol.map(|protocol| protocol.as_str().to_owned()),
+            server: found.server,
+            server_version: found.server_version,
+            confidence: found.confidence,
+            models: found
+                .models
+                .into_iter()
+                .map(|model| DetectedModel { name: model.name, versions: model.versions, ready: model.ready })
+                .collect(),
+            predict: found.predict,
+            evidence: found.evidence,
+            needs_auth: found.needs_auth,
+        })
+    }
+
+    /// Probes a draft once without saving it.
+    pub async fn connect_test(&self, request: ConnectTestRequest) -> Result<ProbeResult, ApiError> {
+        let endpoint = self.endpoint_from(request.draft).await?;
+        endpoint.validate().map_err(pilothouse_engine::EngineError::from)?;
+        let at = self.engine.now();
+        let client = self.engine.model_client(&endpoint).await?;
+        let report = client.probe(true).await;
+        Ok(ProbeResult {
+            at_ms: at.0,
+            outcome: convert::outcome_word(report.outcome).to_owned(),
+            reason: convert::outcome_reason(report.outcome),
+            detail: report.detail,
+            http_status: report.http_status,
+            version: report.version.map(|version| version.to_string()),
+            phases_us: convert::phases(report.phases),
+            total_us: report.total_us,
+            reused: report.reused,
+        })
+    }
+
+    /// Connects an endpoint.
+    pub async fn endpoint_add(&self, request: EndpointAddRequest) -> Result<Created, ApiError> {
+        let endpoint = self.endpoint_from(request.draft).await?;
+        Ok(Created { id: self.engine.add_endpoint(endpoint).await?.0 })
+    }
+
+    /// Changes an endpoint's settings.
+    pub async fn endpoint_update(&self, request: EndpointUpdateRequest) -> Result<Empty, ApiError> {
+        let before = self.engine.endpoint(EndpointId(request.id)).await?;
+        let mut endpoint = self.endpoint_from(request.draft).await?;
+        endpoint.id = before.id;
+        endpoint.paused = before.paused;
+        // What the form does not show stays as it was.
+        endpoint.target.checks = before.target.checks;
+        endpoint.target.tls.client_certificate_file = before.target.tls.client_certificate_file;
+        endpoint.target.tls.client_key_secret = before.target.tls.client_key_secret;
+        endpoint.probe.connect_timeout_ms = before.probe.connect_timeout_ms;
+        endpoint.probe.first_byte_timeout_ms = before.probe.first_byte_timeout_ms;
+        endpoint.probe.fresh_connection_every = before.probe.fresh_connection_every;
+        endpoint.probe.max_response_bytes = before.probe.max_response_bytes;
+        self.engine.update_endpoint(endpoint).await?;
+        Ok(Empty {})
+    }
+
+    async fn endpoint_from(&self, draft: EndpointDraft) -> Result<Endpoint, ApiError> {
+        let protocol = Protocol::parse(&draft.protocol)
+            .ok_or_else(|| invalid(format!("`{}` is no protocol", draft.protocol)).hint("use v2, mlflow or json"))?;
+        let golden_set = match draft.golden_set.as_deref().filter(|name| !name.is_empty()) {
+            None => None,
+            Some(name) => {
+                let wanted = name.to_owned();
+                let found = self.engine.with_store(move |store| store.golden_set_by_name(&wanted)).await?;
+                Some(found.ok_or_else(|| ApiError::new(Code::NotFound, format!("there is no golden set `{name}`")))?)
+            }
+        };
+        let probe_input = match draft.probe_rows.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+            Some(text) => Some(tables::read(text)?),
+            None => None,
+        };
+        Ok(Endpoint {
+            id: EndpointId(0),
+            name: draft.name.trim().to_owned(),
+            environment: Environment(draft.environment.trim().to_owned()),
+            target: Target {
+                url: parse_url("url", &draft.url)?,
+                protocol,
+                model: draft.model.filter(|model| !model.is_empty()),
+                model_version: draft.model_version.filter(|version| !version.is_empty()),
+                json: draft.json.map(json_template).transpose()?,
+                auth: auth(draft.auth),
+                tls: Tls { ca_file: draft.ca_file.filter(|path| !path.is_empty()).map(Into::into), ..Tls::default() },
+                checks: ResponseChecks::default(),
+                probe_input,
+            },
+            probe: ProbeConfig {
+                interval_ms: draft.interval_ms,
+                total_timeout_ms: draft.total_timeout_ms,
+                confirm_after: draft.confirm_after,
+                recover_after: draft.recover_after,
+                degraded_above_ms: draft.degraded_above_ms,
+                ..ProbeConfig::default()
+            },
+            evaluation: golden_set
+                .map(|set| EvaluationConfig { golden_set: set.id, interval_ms: draft.evaluation_interval_ms }),
+            control_plane: draft.control_plane.map(control_plane).transpose()?,
+            paused: false,
+            created: TimestampMs(0),
+        })
+    }
+}
+
+fn parse_url(field: &str, text: &str) -> Result<Url, ApiError> {
+    let text = text.trim();
+    // People paste `host:port` as often as a whole URL.
+    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let url = Url::parse(&with_scheme)
+        .map_err(|error| invalid(format!("{field} `{text}` is no URL: {error}")).hint("write it like http://host:8080"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(invalid(format!("{field} begins with `{}://`", url.scheme())).hint("use http:// or https://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(invalid(format!("{field} contains a user or password"))
+            .hint("leave it out of the address and store it in the keyring below"));
+    }
+    Ok(url)
+}
+
+fn json_template(draft: JsonDraft) -> Result<JsonTemplate, ApiError> {
+    let body = serde_json::from_str(&draft.body).map_err(|error| invalid(format!("the request body is not JSON: {error}")))?;
+    for pointer in [Some(&draft.prediction), draft.version.as_ref()].into_iter().flatten() {
+        if !pointer.is_empty() && !pointer.starts_with('/') {
+            return Err(invalid(format!("`{pointer}` is no JSON pointer")).hint("write it like /predictions or /result/0"));
+        }
+    }
+    Ok(JsonTemplate { path: draft.path, body, prediction: draft.prediction, version: draft.version.filter(|text| !text.is_empty()) })
+}
+
+fn auth(draft: AuthDraft) -> Auth {
+    match draft {
+        AuthDraft::None => Auth::None,
+        AuthDraft::Bearer { secret } => Auth::Bearer { secret },
+        AuthDraft::Basic { username, secret } => Auth::Basic { username, secret },
+        AuthDraft::Header { name, secret } => Auth::Header { name, secret },
+    }
+}
+
+fn auth_draft(auth: &Auth) -> AuthDraft {
+    match auth.clone() {
+        Auth::None => AuthDraft::None,
+        Auth::Bearer { secret } => AuthDraft::Bearer { secret },
+        Auth::Basic { username, secret } => AuthDraft::Basic { username, secret },
+        Auth::Header { name, secret } => AuthDraft::Header { name, secret },
+    }
+}
+
+fn control_plane(draft: ControlPlaneDraft) -> Result<ControlPlaneConfig, ApiError> {
+    Ok(match draft {
+        ControlPlaneDraft::Demo { url, model } => ControlPlaneConfig::Demo { url: parse_url("control_plane.url", &url)?, model },
+        ControlPlaneDraft::Mlflow { url, model, alias, auth: auth_, reload } => {
+            for (field, value) in [("control_plane.model", &model), ("control_plane.alias", &alias)] {
+                if value.trim().is_empty() {
+                    return Err(invalid(format!("{field} is empty")).hint("name the registered model and the alias that production follows"));
+                }
+            }
+            let reload = reload.map(|reload| match reload {
+                ReloadDraft::Http { method, url, auth: auth_ } => {
+                    Ok(Reload::Http { method, url: parse_url("control_plane.reload.url", &url)?, auth: auth(auth_) })
+                }
+                ReloadDraft::Command { program, args, timeout_ms } => {
+                    Ok::<_, ApiError>(Reload::Command { program: program.into(), args, timeout_ms })
+                }
+            });
+            let url = parse_url("control_plane.url", &url)?;
+            ControlPlaneConfig::Mlflow { url, model, alias, auth: auth(auth_), reload: reload.transpose()? }
+        }
+    })
+}
+
+/// An endpoint as a person edits it.
+pub(crate) fn draft(endpoint: &Endpoint, golden_set: Option<&GoldenSet>) -> EndpointDraft {
+    let target = &endpoint.target;
+    EndpointDraft {
+        name: endpoint.name.clone(),
+        environment: endpoint.environment.to_string(),
+        url: target.url.to_string(),
+        protocol: target.protocol.as_str().to_owned(),
+        model: target.model.clone(),
+        model_version: target.model_version.clone(),
+        interval_ms: endpoint.probe.interval_ms,
+        degraded_above_ms: endpoint.probe.degraded_above_ms,
+        confirm_after: endpoint.probe.confirm_after,
+        recover_after: endpoint.probe.recover_after,
+        total_timeout_ms: endpoint.probe.total_timeout_ms,
+        auth: auth_draft(&target.auth),
+        ca_file: target.tls.ca_file.as_ref().map(|path| path.display().to_string()),
+        json: target.json.as_ref().map(|json| JsonDraft {
+            path: json.path.clone(),
+            body: json.body.to_string(),
+            prediction: json.prediction.clone(),
+            version: json.version.clone(),
+        }),
+        probe_rows: target.probe_input.as_ref().map(tables::to_json),
+        control_plane: endpoint.control_plane.as_ref().map(control_plane_draft),
+        golden_set: golden_set.map(|set| set.name.clone()),
+        evaluation_interval_ms: endpoint.evaluation.as_ref().map_or(300_000, |config| config.interval_ms),
+    }
+}
+
+fn control_plane_draft(config: &ControlPlaneConfig) -> ControlPlaneDraft {
+    match config {
+        ControlPlaneConfig::Demo { url, model } => ControlPlaneDraft::Demo { url: url.to_string(), model: model.clone() },
+        ControlPlaneConfig::Mlflow { url, model, alias, auth, reload } => ControlPlaneDraft::Mlflow {
+            url: url.to_string(),
+            model: model.clone(),
+            alias: alias.clone(),
+            auth: auth_draft(auth),
+            reload: reload.as_ref().map(|reload| match reload {
+                Reload::Http { method, url, auth } => {
+                    ReloadDraft::Http { method: method.clone(), url: url.to_string(), auth: auth_draft(auth) }
+                }
+                Reload::Command { program, args, timeout_ms } => ReloadDraft::Command {
+                    program: program.display().to_string(),
+                    args: args.clone(),
+                    timeout_ms: *timeout_ms,
+                },
+            }),
+        },
+    }
+}

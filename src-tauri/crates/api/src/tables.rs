@@ -1,0 +1,294 @@
+//! Reading tables that people bring: CSV with a header, or JSON Lines. The kind is read from the content, not the name.
+
+use std::collections::BTreeMap;
+
+use pilothouse_domain::{Cell, Column, ColumnKind, Label, Table, Task};
+use serde_json::Value;
+
+use crate::{ApiError, Code};
+
+/// Rows a table may have; a golden set is asked of a live model again and again.
+const ROWS_MAX: usize = 100_000;
+
+fn invalid(message: String) -> ApiError {
+    ApiError::new(Code::InvalidInput, message)
+}
+
+/// Reads a table. A column whose every present cell is a number is numeric; an empty CSV cell and JSON `null` are missing.
+pub fn read(text: &str) -> Result<Table, ApiError> {
+    let text = text.trim_start_matches('\u{feff}');
+    let table = match text.trim_start().chars().next() {
+        None => return Err(invalid("the table is empty".into()).hint("give CSV with a header line, or JSON Lines")),
+        Some('{') => read_json_lines(text)?,
+        Some('[') => read_json_array(text)?,
+        Some(_) => read_csv(text)?,
+    };
+    if table.rows.is_empty() {
+        return Err(invalid("the table has no rows below its header".into()));
+    }
+    Ok(table)
+}
+
+fn read_csv(text: &str) -> Result<Table, ApiError> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let names: Vec<String> = reader
+        .headers()
+        .map_err(|error| invalid(format!("the CSV header cannot be read: {error}")))?
+        .iter()
+        .map(str::to_owned)
+        .collect();
+    check_names(&names)?;
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| invalid(format!("the CSV cannot be read: {error}")))?;
+        rows.push(record.iter().map(|text| if text.is_empty() { Cell::Missing } else { Cell::Text(text.to_owned()) }).collect());
+        check_size(rows.len())?;
+    }
+    Ok(typed(names, rows))
+}
+
+fn read_json_lines(text: &str) -> Result<Table, ApiError> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let mut records = Vec::new();
+    for (number, line) in lines {
+        let value = serde_json::from_str(line)
+            .map_err(|error| invalid(format!("line {} is not a JSON object: {error}", number + 1)))?;
+        records.push(value);
+        check_size(records.len())?;
+    }
+    from_records(&records)
+}
+
+fn read_json_array(text: &str) -> Result<Table, ApiError> {
+    let records: Vec<Value> =
+        serde_json::from_str(text).map_err(|error| invalid(format!("the JSON array cannot be read: {error}")))?;
+    check_size(records.len())?;
+    from_records(&records)
+}
+
+fn from_records(records: &[Value]) -> Result<Table, ApiError> {
+    let mut names: Vec<String> = Vec::new();
+    for (index, record) in records.iter().enumerate() {
+        let fields = record.as_object().ok_or_else(|| invalid(format!("record {} is not a JSON object", index + 1)))?;
+        names.extend(fields.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
+    }
+    check_names(&names)?;
+    let mut rows = Vec::with_capacity(records.len());
+    for (index, record) in records.iter().enumerate() {
+        let row = names.iter().map(|name| match record.get(name) {
+            None | Some(Value::Null) => Ok(Cell::Missing),
+            Some(Value::Number(number)) => Ok(number.as_f64().map_or(Cell::Missing, Cell::Number)),
+            Some(Value::String(text)) => Ok(Cell::Text(text.clone())),
+            Some(Value::Bool(flag)) => Ok(Cell::Text(flag.to_string())),
+            Some(_) => Err(invalid(format!("record {}: `{name}` is neither a number, a text nor null", index + 1))),
+        });
+        rows.push(row.collect::<Result<Vec<Cell>, ApiError>>()?);
+    }
+    Ok(typed(names, rows))
+}
+
+fn check_size(rows: usize) -> Result<(), ApiError> {
+    if rows > ROWS_MAX {
+        return Err(invalid(format!("the table has more than {ROWS_MAX} rows")).hint("take a sample of it"));
+    }
+    Ok(())
+}
+
+fn check_names(names: &[String]) -> Result<(), ApiError> {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in names {
+        if name.is_empty() {
+            return Err(invalid("a column has no name".into()).hint("give every column a name in the header line"));
+        }
+        *seen.entry(name).or_default() += 1;
+    }
+    match seen.iter().find(|(_, count)| **count > 1) {
+        Some((name, count)) => Err(invalid(format!("{count} columns are called `{name}`"))),
+        None => Ok(()),
+    }
+}
+
+/// Makes numbers of the columns that hold nothing else.
+fn typed(names: Vec<String>, mut rows: Vec<Vec<Cell>>) -> Table {
+    let mut columns = Vec::with_capacity(names.len());
+    for (index, name) in names.into_iter().enumerate() {
+        let number = |cell: &Cell| match cell {
+            Cell::Number(value) => Some(*value),
+            Cell::Text(text) => text.parse::<f64>().ok().filter(|value| value.is_finite()),
+            Cell::Missing => None,
+        };
+        let present = || rows.iter().map(|row| &row[index]).filter(|cell| **cell != Cell::Missing);
+        let is_numeric = present().next().is_some() && present().all(|cell| number(cell).is_some());
+        let kind = if is_numeric { ColumnKind::Numeric } else { ColumnKind::Categorical };
+        for row in &mut rows {
+            row[index] = match (&row[index], is_numeric) {
+                (cell, true) => number(cell).map_or(Cell::Missing, Cell::Number),
+                (Cell::Number(value), false) => Cell::Text(value.to_string()),
+                (cell, false) => cell.clone(),
+            };
+        }
+        columns.push(Column { name, kind });
+    }
+    Table { columns, rows }
+}
+
+/// Takes a column out of a table. The error names the columns that exist.
+pub fn take_column(table: &mut Table, name: &str) -> Result<Vec<Cell>, ApiError> {
+    let index = table.columns.iter().position(|column| column.name == name).ok_or_else(|| {
+        let known: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+        invalid(format!("there is no column `{name}`")).hint(format!("the columns are {}", known.join(", ")))
+    })?;
+    table.columns.remove(index);
+    Ok(table.rows.iter_mut().map(|row| row.remove(index)).collect())
+}
+
+/// Reads labels for a task word (`binary`, `multiclass`, `regression`, or empty: read from the labels: two values are
+/// binary, more than two whole numbers or texts with at most 20 values multiclass, everything else regression).
+pub fn labels(cells: &[Cell], task: &str, positive: &str) -> Result<(Task, Vec<Label>), ApiError> {
+    let texts: Vec<String> = cells.iter().map(cell_text).collect();
+    if let Some(row) = cells.iter().position(|cell| *cell == Cell::Missing) {
+        return Err(invalid(format!("row {} has no label", row + 1)).hint("leave out rows without a right answer"));
+    }
+    let mut classes = texts.clone();
+    classes.sort_by(|a, b| compare_labels(a, b));
+    classes.dedup();
+    let whole = cells.iter().all(|cell| matches!(cell, Cell::Number(value) if value.fract() == 0.0));
+    let numbers = cells.iter().all(|cell| matches!(cell, Cell::Number(_)));
+    let task = match task {
+        "" if classes.len() == 2 => "binary",
+        "" if (whole || !numbers) && classes.len() <= 20 => "multiclass",
+        "" if numbers => "regression",
+        "" => return Err(invalid(format!("the labels are {} different texts", classes.len())).hint("choose the label column")),
+        given => given,
+    };
+    let class_labels = |classes: &[String]| -> Vec<Label> {
+        texts.iter().filter_map(|text| classes.iter().position(|class| class == text)).map(|index| Label::Class(index as u32)).collect()
+    };
+    match task {
+        "binary" => {
+            let [first, second] = <[String; 2]>::try_from(classes).map_err(|classes| {
+                invalid(format!("a binary task has two labels, but there are {}: {}", classes.len(), shown(&classes)))
+            })?;
+            let classes = match positive {
+                "" => [first, second],
+                positive if positive == second => [first, second],
+                positive if positive == first => [second, first],
+                other => return Err(invalid(format!("the positive label `{other}` is neither `{first}` nor `{second}`"))),
+            };
+            let labels = class_labels(&classes);
+            Ok((Task::Binary { classes }, labels))
+        }
+        "multiclass" if classes.len() >= 2 => {
+            let labels = class_labels(&classes);
+            Ok((Task::Multiclass { classes }, labels))
+        }
+        "multiclass" => Err(invalid(format!("all labels are the same: {}", shown(&classes)))),
+        "regression" if numbers => {
+            let value = |cell: &Cell| match cell {
+                Cell::Number(value) => Label::Value(*value),
+                _ => Label::Value(f64::NAN),
+            };
+            Ok((Task::Regression, cells.iter().map(value).collect()))
+        }
+        "regression" => Err(invalid("a regression needs numbers as labels, but some are texts".into())),
+        other => Err(invalid(format!("`{other}` is no task")).hint("use binary, multiclass or regression")),
+    }
+}
+
+/// Numbers by size, then texts by the alphabet.
+fn compare_labels(a: &str, b: &str) -> std::cmp::Ordering {
+    match (a.parse::<f64>(), b.parse::<f64>()) {
+        (Ok(a), Ok(b)) => a.total_cmp(&b),
+        (Ok(_), Err(_)) => std::cmp::Ordering::Less,
+        (Err(_), Ok(_)) => std::cmp::Ordering::Greater,
+        (Err(_), Err(_)) => a.cmp(b),
+    }
+}
+
+fn shown(classes: &[String]) -> String {
+    let first: Vec<&str> = classes.iter().take(5).map(String::as_str).collect();
+    format!("{}{}", first.join(", "), if classes.len() > 5 { ", …" } else { "" })
+}
+
+/// A cell as people read it.
+pub fn cell_text(cell: &Cell) -> String {
+    match cell {
+        Cell::Number(value) => value.to_string(),
+        Cell::Text(text) => text.clone(),
+        Cell::Missing => String::new(),
+    }
+}
+
+/// A table as a JSON array of objects, one per line; [`read`] reads it back.
+pub fn to_json(table: &Table) -> String {
+    let records: Vec<String> = table
+        .rows
+        .iter()
+        .map(|row| {
+            let fields = table.columns.iter().zip(row).map(|(column, cell)| {
+                (column.name.clone(), serde_json::to_value(cell).unwrap_or(Value::Null))
+            });
+            Value::Object(fields.collect()).to_string()
+        })
+        .collect();
+    format!("[{}]", records.join(",\n "))
+}
+
+/// Reads a cell that a person typed, for a column of this kind. Empty is missing.
+pub fn cell_from_text(text: &str, column: &Column) -> Result<Cell, ApiError> {
+    let text = text.trim();
+    match column.kind {
+        _ if text.is_empty() => Ok(Cell::Missing),
+        ColumnKind::Categorical => Ok(Cell::Text(text.to_owned())),
+        ColumnKind::Numeric => match text.parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(Cell::Number(value)),
+            _ => Err(invalid(format!("`{}` takes a number, but `{text}` is none", column.name))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_is_read_from_the_content() {
+        let csv = read("\u{feff}age,purpose\n22,car\n,\"radio, TV\"\n").expect("CSV");
+        let lines = read("{\"age\": 22, \"purpose\": \"car\"}\n\n{\"purpose\": \"radio, TV\", \"age\": null}").expect("JSON Lines");
+        let array = read(" [{\"age\": 22, \"purpose\": \"car\"}, {\"purpose\": \"radio, TV\"}]").expect("JSON");
+        assert_eq!(csv, lines);
+        assert_eq!(csv, array);
+        assert_eq!(csv.rows[1], vec![Cell::Missing, Cell::Text("radio, TV".into())]);
+    }
+
+    #[test]
+    fn bad_tables_are_named() {
+        let check = |text: &str, expect: &str| {
+            let error = read(text).expect_err("bad table");
+            assert!(error.message.contains(expect), "{}", error.message);
+        };
+        check("", "empty");
+        check("a,b\n", "no rows");
+        check("a,a\n1,2", "2 columns are called `a`");
+        check("a,\n1,2", "has no name");
+        check("a,b\n1", "cannot be read");
+        check("{\"a\": 1}\n[2]", "record 2 is not a JSON object");
+        check("{\"a\": {}}", "neither a number, a text nor null");
+    }
+
+    #[test]
+    fn tasks_are_read_from_the_labels() {
+        let texts = |values: &[&str]| -> Vec<Cell> { values.iter().map(|text| Cell::Text((*text).into())).collect() };
+        let numbers = |values: &[f64]| -> Vec<Cell> { values.iter().map(|value| Cell::Number(*value)).collect() };
+        let check = |cells: &[Cell], positive: &str, expect: &Task| {
+            assert_eq!(&labels(cells, "", positive).expect("labels").0, expect);
+        };
+        check(&texts(&["good", "bad"]), "", &Task::Binary { classes: ["bad".into(), "good".into()] });
+        check(&texts(&["good", "bad"]), "bad", &Task::Binary { classes: ["good".into(), "bad".into()] });
+        check(&numbers(&[10.0, 9.0, 2.0]), "", &Task::Multiclass { classes: vec!["2".into(), "9".into(), "10".into()] });
+        check(&numbers(&[1.5, 2.5, 3.5]), "", &Task::Regression);
+        assert!(labels(&texts(&["a", "b", "c"]), "binary", "").is_err());
+        assert!(labels(&texts(&["a", "b"]), "regression", "").is_err());
+        assert!(labels(&[Cell::Missing], "", "").is_err());
+    }
+}

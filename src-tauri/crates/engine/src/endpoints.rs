@@ -1,0 +1,211 @@
+//! Connecting, changing, pausing and removing endpoints while they are being watched.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pilothouse_domain::{Endpoint, EndpointId, EventKind, Health, HealthState, Probe, TimestampMs};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::engine::lock;
+use crate::health::HealthTracker;
+use crate::watch::Watched;
+use crate::{Engine, EngineError, Topic};
+
+impl Engine {
+    /// Connects an endpoint and begins to watch it. Its id is given back.
+    pub async fn add_endpoint(&self, mut endpoint: Endpoint) -> Result<EndpointId, EngineError> {
+        endpoint.validate()?;
+        endpoint.created = self.now();
+        let new = endpoint.clone();
+        let id = self.with_store(move |store| store.add_endpoint(&new)).await?;
+        endpoint.id = id;
+        let after = settings_json(&endpoint);
+        self.record_audit("endpoint.add", Some(id), "", Value::Null, after, Value::Null).await?;
+        self.record_event(Some(id), self.now(), EventKind::EndpointAdded).await?;
+        if self.is_watching() {
+            self.begin_watching(endpoint, true).await?;
+        }
+        self.publish(Topic::Fleet);
+        Ok(id)
+    }
+
+    /// Changes an endpoint's settings. Its history stays.
+    pub async fn update_endpoint(&self, mut endpoint: Endpoint) -> Result<(), EngineError> {
+        endpoint.validate()?;
+        let before = self.endpoint(endpoint.id).await?;
+        endpoint.created = before.created;
+        if endpoint == before {
+            return Ok(());
+        }
+        let id = endpoint.id;
+        let new = endpoint.clone();
+        self.with_store(move |store| store.update_endpoint(&new)).await?;
+        let (before, after) = (settings_json(&before), settings_json(&endpoint));
+        self.record_audit("endpoint.update", Some(id), "", before, after, Value::Null).await?;
+        self.record_event(Some(id), self.now(), EventKind::EndpointChanged).await?;
+        self.rewatch(endpoint).await
+    }
+
+    /// Removes an endpoint with its history.
+    pub async fn remove_endpoint(&self, id: EndpointId) -> Result<(), EngineError> {
+        let before = self.endpoint(id).await?;
+        self.end_watching(id);
+        self.with_store(move |store| store.remove_endpoint(id)).await?;
+        let after = json!({ "removed": before.name });
+        self.record_audit("endpoint.remove", None, "", settings_json(&before), after, Value::Null).await?;
+        self.publish(Topic::Fleet);
+        self.publish(Topic::Timeline);
+        Ok(())
+    }
+
+    /// Pauses or resumes probing.
+    pub async fn pause_endpoint(&self, id: EndpointId, paused: bool) -> Result<(), EngineError> {
+        let mut endpoint = self.endpoint(id).await?;
+        if endpoint.paused == paused {
+            return Ok(());
+        }
+        endpoint.paused = paused;
+        let new = endpoint.clone();
+        self.with_store(move |store| store.update_endpoint(&new)).await?;
+        self.record_event(Some(id), self.now(), if paused { EventKind::Paused } else { EventKind::Resumed }).await?;
+        self.rewatch(endpoint).await
+    }
+
+    /// Probes at once, outside the schedule, and records it.
+    pub async fn probe_now(&self, id: EndpointId) -> Result<Probe, EngineError> {
+        let watched = self.watched_or_ad_hoc(id).await?;
+        self.probe_watched(&watched, Instant::now()).await
+    }
+
+    /// Makes new clients for every endpoint that refers to this secret.
+    pub async fn secret_changed(&self, name: &str) {
+        let affected: Vec<Arc<Watched>> = lock(&self.inner.watched)
+            .values()
+            .filter(|watched| secrets_of(&watched.endpoint).contains(&name))
+            .cloned()
+            .collect();
+        for watched in affected {
+            *watched.client.lock().await = None;
+        }
+        self.publish(Topic::Secrets);
+    }
+
+    /// Names of all secrets that endpoints refer to, each with the names of those endpoints.
+    pub async fn secret_names(&self) -> Result<BTreeMap<String, Vec<String>>, EngineError> {
+        let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for endpoint in self.with_store(pilothouse_store::Store::endpoints).await? {
+            for secret in secrets_of(&endpoint) {
+                names.entry(secret.to_owned()).or_default().push(endpoint.name.clone());
+            }
+        }
+        Ok(names)
+    }
+
+    /// The state of one endpoint as this process knows it: health, since when, why. From the store when this process does
+    /// not watch it.
+    pub async fn health_of(&self, endpoint: &Endpoint) -> Result<HealthState, EngineError> {
+        if let Some(watched) = self.watched(endpoint.id) {
+            let tracker = lock(&watched.health);
+            return Ok(HealthState { health: tracker.health(), since: tracker.since(), reason: tracker.reason() });
+        }
+        let id = endpoint.id;
+        let stored = self.with_store(pilothouse_store::Store::health).await?.remove(&id);
+        Ok(stored.unwrap_or(HealthState {
+            health: if endpoint.paused { Health::Paused } else { Health::Unknown },
+            since: endpoint.created,
+            reason: "not checked yet".to_owned(),
+        }))
+    }
+
+    pub(crate) fn watched(&self, id: EndpointId) -> Option<Arc<Watched>> {
+        lock(&self.inner.watched).get(&id).cloned()
+    }
+
+    /// The watched endpoint, or, in a process that does not watch, one made for this use.
+    pub(crate) async fn watched_or_ad_hoc(&self, id: EndpointId) -> Result<Arc<Watched>, EngineError> {
+        if let Some(watched) = self.watched(id) {
+            return Ok(watched);
+        }
+        let endpoint = self.endpoint(id).await?;
+        Ok(Arc::new(self.make_watched(endpoint).await?))
+    }
+
+    async fn make_watched(&self, endpoint: Endpoint) -> Result<Watched, EngineError> {
+        let id = endpoint.id;
+        let stored = self.with_store(pilothouse_store::Store::health).await?.remove(&id);
+        let (health, since) = stored.map_or((Health::Unknown, endpoint.created), |state| (state.health, state.since));
+        let mut tracker = HealthTracker::new(health, since, endpoint.paused);
+        let quality = self.quality_from_store(&endpoint).await?;
+        // What the latest evaluation said holds until the next one.
+        let _ = tracker.observe_quality(quality.problem.clone(), since);
+        Ok(Watched::new(endpoint, tracker, quality, self.inner.stop.child_token()))
+    }
+
+    /// Begins to watch; `announce` writes the change of health that pausing or resuming means.
+    pub(crate) async fn begin_watching(&self, endpoint: Endpoint, announce: bool) -> Result<(), EngineError> {
+        let paused = endpoint.paused;
+        let watched = Arc::new(self.make_watched(endpoint).await?);
+        let now = self.now();
+        let change = lock(&watched.health).set_paused(paused, now);
+        if let Some(change) = change.filter(|_| announce) {
+            self.record_health(&watched, change, now).await?;
+        }
+        if !paused {
+            self.spawn_loops(&watched);
+        }
+        lock(&self.inner.watched).insert(watched.endpoint.id, watched);
+        Ok(())
+    }
+
+    async fn rewatch(&self, endpoint: Endpoint) -> Result<(), EngineError> {
+        let id = endpoint.id;
+        if self.is_watching() {
+            self.end_watching(id);
+            self.begin_watching(endpoint, true).await?;
+        }
+        self.publish(Topic::Fleet);
+        self.publish(Topic::Endpoint(id));
+        Ok(())
+    }
+
+    fn end_watching(&self, id: EndpointId) {
+        if let Some(watched) = lock(&self.inner.watched).remove(&id) {
+            watched.cancel.cancel();
+        }
+    }
+
+    /// When the next evaluation of an endpoint is due.
+    pub fn next_evaluation(&self, id: EndpointId) -> Option<TimestampMs> {
+        self.watched(id).and_then(|watched| *lock(&watched.next_evaluation))
+    }
+
+    /// The version that the endpoint's own answers report, as far as this process heard it.
+    pub fn reported_version(&self, id: EndpointId) -> Option<pilothouse_domain::VersionId> {
+        self.watched(id).and_then(|watched| lock(&watched.reported).clone())
+    }
+}
+
+/// Names of all secrets that an endpoint refers to.
+fn secrets_of(endpoint: &Endpoint) -> Vec<&str> {
+    use pilothouse_domain::ControlPlaneConfig::{Demo, Mlflow};
+    use pilothouse_domain::endpoint::Reload;
+
+    let mut names: Vec<&str> = endpoint.target.auth.secret().into_iter().collect();
+    names.extend(endpoint.target.tls.client_key_secret.as_deref());
+    match &endpoint.control_plane {
+        Some(Mlflow { auth, reload, .. }) => {
+            names.extend(auth.secret());
+            if let Some(Reload::Http { auth, .. }) = reload {
+                names.extend(auth.secret());
+            }
+        }
+        Some(Demo { .. }) | None => {}
+    }
+    names
+}
+
+/// Settings as JSON for the audit list. They hold references to secrets, never values.
+fn settings_json(endpoint: &Endpoint) -> Value {
+    serde_json::to_value(endpoint).unwrap_or(Value::Null)
+}

@@ -1,0 +1,301 @@
+//! The engine: everything that goes on while nobody looks, behind one handle.
+//!
+//! What it hides: tasks, locks, clients, credentials. What must stay true: one process at a time watches a database (the
+//! others may read it and change settings); everything that was started ends within two seconds of [`Engine::stop`].
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pilothouse_domain::{
+    AuditEntry, Auth, Clock, Endpoint, EndpointId, Event, EventKind, GoldenSet, GoldenSetId, TimestampMs,
+    endpoint::{InvalidSetting, Tls},
+};
+use pilothouse_secrets::{SecretString, Secrets};
+use pilothouse_serving::{ClientIdentity, Credential, Transport, TransportConfig};
+use pilothouse_store::{Store, StoreError};
+use tokio::sync::{Semaphore, broadcast};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::explain::Jobs;
+use crate::scheduler::Counters;
+use crate::watch::Watched;
+use crate::{EngineError, Topic};
+
+/// Probes under way at once. A burst larger than this would measure this machine and not the endpoints.
+const PROBES_AT_ONCE: usize = 64;
+/// Evaluations under way at once; each sends whole golden sets.
+const EVALUATIONS_AT_ONCE: usize = 4;
+
+/// Handle to the engine; clones share it.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) database: PathBuf,
+    pub(crate) secrets: Secrets,
+    pub(crate) transport: Arc<Transport>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) topics: broadcast::Sender<Topic>,
+    pub(crate) watched: Mutex<HashMap<EndpointId, Arc<Watched>>>,
+    pub(crate) golden_sets: Mutex<HashMap<GoldenSetId, Arc<GoldenSet>>>,
+    pub(crate) probe_slots: Semaphore,
+    pub(crate) evaluation_slots: Semaphore,
+    pub(crate) offline_since: Mutex<Option<TimestampMs>>,
+    pub(crate) resumed_at: Mutex<Option<Duration>>,
+    pub(crate) jobs: Jobs,
+    pub(crate) counters: Counters,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+    /// Held while this process watches.
+    watching: Mutex<Option<File>>,
+}
+
+impl Engine {
+    /// Makes an engine on a database. Nothing runs yet; see [`Engine::watch`].
+    pub fn new(store: Store, database: &Path, secrets: Secrets, clock: Arc<dyn Clock>) -> Result<Self, EngineError> {
+        let transport = Transport::new(TransportConfig::default())?;
+        let (topics, _) = broadcast::channel(1_024);
+        let inner = Inner {
+            store,
+            database: database.to_owned(),
+            secrets,
+            transport,
+            clock,
+            topics,
+            watched: Mutex::default(),
+            golden_sets: Mutex::default(),
+            probe_slots: Semaphore::new(PROBES_AT_ONCE),
+            evaluation_slots: Semaphore::new(EVALUATIONS_AT_ONCE),
+            offline_since: Mutex::default(),
+            resumed_at: Mutex::default(),
+            jobs: Jobs::default(),
+            counters: Counters::default(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            watching: Mutex::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The keyring.
+    pub fn secrets(&self) -> &Secrets {
+        &self.inner.secrets
+    }
+
+    /// The transport shared by everything that opens connections.
+    pub fn transport(&self) -> &Arc<Transport> {
+        &self.inner.transport
+    }
+
+    /// The time.
+    pub fn now(&self) -> TimestampMs {
+        self.inner.clock.now()
+    }
+
+    /// What becomes stale from now on. A slow receiver misses old topics, never new ones.
+    pub fn topics(&self) -> broadcast::Receiver<Topic> {
+        self.inner.topics.subscribe()
+    }
+
+    /// Whether this machine seems to have a network: false while probes to other machines find none.
+    pub fn online(&self) -> bool {
+        lock(&self.inner.offline_since).is_none()
+    }
+
+    /// Runs a store operation on a blocking thread.
+    pub async fn with_store<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let store = self.inner.store.clone();
+        tokio::task::spawn_blocking(move || operation(&store))
+            .await
+            .map_err(|error| EngineError::Internal(error.to_string()))?
+            .map_err(EngineError::from)
+    }
+
+    /// Begins to probe, evaluate and follow versions, and takes up what an earlier process left unfinished. Returns false
+    /// when another process watches this database already; then this one only reads.
+    pub async fn watch(&self) -> Result<bool, EngineError> {
+        let Some(file) = try_lock(&self.inner.database, "watch")? else { return Ok(false) };
+        *lock(&self.inner.watching) = Some(file);
+        for endpoint in self.with_store(Store::endpoints).await? {
+            self.begin_watching(endpoint, false).await?;
+        }
+        let engine = self.clone();
+        self.inner.tasks.spawn(async move { engine.notice_gaps().await });
+        let engine = self.clone();
+        self.inner.tasks.spawn(async move { engine.retain_regularly().await });
+        self.resume_runs().await?;
+        Ok(true)
+    }
+
+    /// Whether this process watches.
+    pub fn is_watching(&self) -> bool {
+        lock(&self.inner.watching).is_some()
+    }
+
+    /// Stops everything within two seconds and closes the store.
+    pub async fn stop(&self) {
+        self.inner.stop.cancel();
+        self.inner.jobs.cancel_all();
+        self.inner.tasks.close();
+        if tokio::time::timeout(Duration::from_secs(2), self.inner.tasks.wait()).await.is_err() {
+            tracing::warn!("some work did not end within 2 s of stopping");
+        }
+        lock(&self.inner.watched).clear();
+        if let Err(error) = self.with_store(Store::flush).await {
+            tracing::error!(%error, "the last batch of probes could not be written");
+        }
+        *lock(&self.inner.watching) = None;
+    }
+
+    /// Says that something became stale that was changed beside the engine.
+    pub fn announce(&self, topic: Topic) {
+        self.publish(topic);
+    }
+
+    pub(crate) fn publish(&self, topic: Topic) {
+        // Nobody listening is fine: then nothing is shown that could be stale.
+        let _ = self.inner.topics.send(topic);
+    }
+
+    /// Writes an event and says what it made stale.
+    pub async fn record_event(&self, endpoint: Option<EndpointId>, at: TimestampMs, kind: EventKind) -> Result<(), EngineError> {
+        let event = Event { id: 0, at, endpoint, kind };
+        self.with_store(move |store| store.append_event(&event)).await?;
+        if let Some(id) = endpoint {
+            self.publish(Topic::Endpoint(id));
+        }
+        self.publish(Topic::Timeline);
+        Ok(())
+    }
+
+    /// Writes an audit entry with the operating system's user as its author.
+    pub async fn record_audit(
+        &self,
+        action: &str,
+        endpoint: Option<EndpointId>,
+        reason: &str,
+        before: serde_json::Value,
+        after: serde_json::Value,
+        evidence: serde_json::Value,
+    ) -> Result<(), EngineError> {
+        let entry = AuditEntry {
+            id: 0,
+            at: self.now(),
+            who: os_user(),
+            action: action.to_owned(),
+            endpoint,
+            reason: reason.to_owned(),
+            before,
+            after,
+            evidence,
+        };
+        self.with_store(move |store| store.append_audit(&entry)).await?;
+        self.publish(Topic::Audit);
+        Ok(())
+    }
+
+    /// One endpoint's settings.
+    pub async fn endpoint(&self, id: EndpointId) -> Result<Endpoint, EngineError> {
+        self.with_store(move |store| store.endpoint(id)).await?.ok_or(EngineError::NoEndpoint(id))
+    }
+
+    /// One endpoint's settings by its unique name.
+    pub async fn endpoint_by_name(&self, name: &str) -> Result<Endpoint, EngineError> {
+        let wanted = name.to_owned();
+        self.with_store(move |store| store.endpoint_by_name(&wanted))
+            .await?
+            .ok_or_else(|| EngineError::NotFound { what: "endpoint", name: name.to_owned() })
+    }
+
+    /// A golden set, read once and then shared: golden sets never change.
+    pub async fn golden_set(&self, id: GoldenSetId) -> Result<Arc<GoldenSet>, EngineError> {
+        if let Some(known) = lock(&self.inner.golden_sets).get(&id) {
+            return Ok(Arc::clone(known));
+        }
+        let golden_set = self
+            .with_store(move |store| store.golden_set(id))
+            .await?
+            .ok_or_else(|| EngineError::NotFound { what: "golden set", name: id.to_string() })?;
+        let golden_set = Arc::new(golden_set);
+        lock(&self.inner.golden_sets).insert(id, Arc::clone(&golden_set));
+        Ok(golden_set)
+    }
+
+    /// Reads the secret that an authentication refers to.
+    pub async fn credential(&self, auth: &Auth) -> Result<Credential, EngineError> {
+        let secret = match auth.secret() {
+            Some(name) => self.inner.secrets.get(name).await?,
+            None => SecretString::from(""),
+        };
+        Ok(match auth {
+            Auth::None => Credential::None,
+            Auth::Bearer { .. } => Credential::Bearer(secret),
+            Auth::Basic { username, .. } => Credential::Basic { username: username.clone(), password: secret },
+            Auth::Header { name, .. } => {
+                let name = name.parse().map_err(|_| InvalidSetting {
+                    field: "auth.name",
+                    problem: format!("`{name}` is not a header name"),
+                })?;
+                Credential::Header { name, value: secret }
+            }
+        })
+    }
+
+    /// Reads the client certificate and its key, where mutual TLS is configured.
+    pub async fn identity(&self, tls: &Tls) -> Result<Option<ClientIdentity>, EngineError> {
+        let (Some(file), Some(secret)) = (&tls.client_certificate_file, &tls.client_key_secret) else { return Ok(None) };
+        let key_pem = self.inner.secrets.get(secret).await?;
+        let file = file.clone();
+        let certificate_pem = tokio::task::spawn_blocking(move || {
+            std::fs::read(&file).map_err(|error| EngineError::NotFound {
+                what: "readable client certificate file",
+                name: format!("{}: {error}", file.display()),
+            })
+        })
+        .await
+        .map_err(|error| EngineError::Internal(error.to_string()))??;
+        Ok(Some(ClientIdentity { certificate_pem, key_pem }))
+    }
+}
+
+/// Takes the lock file `DATABASE.NAME.lock` for this process; `None` when another one holds it. The operating system lets
+/// go of it when the process ends, however it ends.
+pub(crate) fn try_lock(database: &Path, name: &str) -> Result<Option<File>, EngineError> {
+    let mut path = database.as_os_str().to_owned();
+    path.push(format!(".{name}.lock"));
+    let internal = |error: std::io::Error| EngineError::Internal(format!("lock file {}: {error}", Path::new(&path).display()));
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(internal)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(error)) => Err(internal(error)),
+    }
+}
+
+/// Locks a mutex. A poisoned one still holds whole values, because nothing here panics between two writes.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The operating system's name of the current user.
+pub fn os_user() -> String {
+    ["USER", "LOGNAME", "USERNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        .unwrap_or_else(|| "unknown user".to_owned())
+}

@@ -1,0 +1,158 @@
+//! Golden-set evaluation: the same labelled rows against the live version, again and again.
+
+use std::time::Instant;
+
+use pilothouse_domain::{
+    Cell, EndpointId, Evaluation, EvaluationId, EventKind, GoldenSet, Outcome, Table, VersionId,
+};
+use pilothouse_serving::{ModelClient, PredictFailure};
+use pilothouse_stats::{MetricOptions, evaluate};
+
+use crate::engine::lock;
+use crate::watch::Watched;
+use crate::{Engine, EngineError, Topic, outputs_for_task};
+
+/// Rows per request: small enough for every server's default body limit, large enough to cost few requests.
+const ROWS_PER_REQUEST: usize = 200;
+
+impl Engine {
+    /// Evaluates an endpoint's golden set at once and records it.
+    pub async fn evaluate_now(&self, id: EndpointId) -> Result<Evaluation, EngineError> {
+        let watched = self.watched_or_ad_hoc(id).await?;
+        self.evaluate_watched(&watched).await
+    }
+
+    pub(crate) async fn evaluate_and_log(&self, watched: &Watched) {
+        let Err(error) = self.evaluate_watched(watched).await else { return };
+        tracing::warn!(endpoint = %watched.endpoint.name, %error, "evaluation failed");
+        let was_failing = std::mem::replace(&mut *lock(&watched.evaluation_failing), true);
+        if !was_failing {
+            let kind = EventKind::EvaluationFailed { reason: error.to_string() };
+            if let Err(error) = self.record_event(Some(watched.endpoint.id), self.now(), kind).await {
+                tracing::error!(%error, "a failed evaluation could not be written down");
+            }
+        }
+    }
+
+    pub(crate) async fn evaluate_watched(&self, watched: &Watched) -> Result<Evaluation, EngineError> {
+        let endpoint = &watched.endpoint;
+        let Some(config) = &endpoint.evaluation else { return Err(EngineError::NoGoldenSet(endpoint.name.clone())) };
+        let golden_set = self.golden_set(config.golden_set).await?;
+        let _slot = self.inner.evaluation_slots.acquire().await.map_err(|_| EngineError::Cancelled)?;
+        let client = self.client_of(watched).await?;
+        let started = Instant::now();
+        let at = self.now();
+        let (outputs, reported) = predict_golden_set(&client, &golden_set, &endpoint.name).await?;
+        let version = match reported {
+            Some(version) => Some(version),
+            None => self.current_version(endpoint.id).await?,
+        };
+        let (metrics, outputs) = tokio::task::spawn_blocking(move || {
+            let metrics = evaluate(&golden_set.task, &golden_set.labels, &outputs, &MetricOptions::default());
+            metrics.map(|metrics| (metrics, outputs))
+        })
+        .await
+        .map_err(|error| EngineError::Internal(error.to_string()))??;
+        let mut evaluation = Evaluation {
+            id: EvaluationId(0),
+            endpoint: endpoint.id,
+            golden_set: config.golden_set,
+            version,
+            at,
+            n: outputs.len() as u32,
+            metrics,
+            predictions: outputs,
+            elapsed_ms: started.elapsed().as_millis() as u32,
+        };
+        let stored = evaluation.clone();
+        evaluation.id = self.with_store(move |store| store.add_evaluation(&stored)).await?;
+        *lock(&watched.evaluation_failing) = false;
+        self.conclude_evaluation(watched, &evaluation).await?;
+        Ok(evaluation)
+    }
+
+    async fn conclude_evaluation(&self, watched: &Watched, evaluation: &Evaluation) -> Result<(), EngineError> {
+        let id = watched.endpoint.id;
+        let main = evaluation.main();
+        let kind = EventKind::Evaluated {
+            evaluation: evaluation.id,
+            version: evaluation.version.clone(),
+            metric: main.map(|metric| metric.name.clone()).unwrap_or_default(),
+            value: main.and_then(|metric| metric.value),
+        };
+        // The timeline tells changes; an evaluation like the one before is in the chart anyway.
+        let state = self.judge(&watched.endpoint, evaluation.clone()).await?;
+        let before = std::mem::replace(&mut *lock(&watched.quality), state.clone());
+        let is_news = before.latest.is_none_or(|last| last.version != evaluation.version) || before.problem != state.problem;
+        if is_news {
+            self.record_event(Some(id), evaluation.at, kind).await?;
+        }
+        let change = lock(&watched.health).observe_quality(state.problem, evaluation.at);
+        if let Some(change) = change {
+            self.record_health(watched, change, evaluation.at).await?;
+        }
+        self.publish(Topic::Quality(id));
+        self.publish(Topic::Fleet);
+        Ok(())
+    }
+
+    /// The version live now, as it was observed last.
+    pub async fn current_version(&self, id: EndpointId) -> Result<Option<VersionId>, EngineError> {
+        let live = self.with_store(move |store| store.live_versions(id)).await?;
+        Ok(live.into_iter().find(|stretch| stretch.until.is_none()).map(|stretch| stretch.version))
+    }
+
+    /// Asks an endpoint's model for the outputs of some rows, as its golden set's task reads them.
+    pub async fn predict(&self, id: EndpointId, table: &Table) -> Result<(Vec<Vec<f64>>, Option<VersionId>), EngineError> {
+        let watched = self.watched_or_ad_hoc(id).await?;
+        let endpoint = &watched.endpoint;
+        let Some(config) = &endpoint.evaluation else { return Err(EngineError::NoGoldenSet(endpoint.name.clone())) };
+        let golden_set = self.golden_set(config.golden_set).await?;
+        let client = self.client_of(&watched).await?;
+        let prediction = client.predict(table).await.map_err(|failure| predict_error(&endpoint.name, failure))?;
+        let outputs = outputs_for_task(&golden_set.task, &prediction.rows)
+            .map_err(|why| EngineError::Outputs { endpoint: endpoint.name.clone(), why })?;
+        Ok((outputs, prediction.version))
+    }
+}
+
+/// Predicts every golden row in order. When the version changes between two requests, the whole set is asked once more:
+/// an evaluation belongs to one version.
+async fn predict_golden_set(
+    client: &ModelClient,
+    golden_set: &GoldenSet,
+    endpoint: &str,
+) -> Result<(Vec<Vec<f64>>, Option<VersionId>), EngineError> {
+    for _ in 0..2 {
+        let mut rows: Vec<Vec<Cell>> = Vec::with_capacity(golden_set.table.rows.len());
+        let mut versions: Vec<Option<VersionId>> = Vec::new();
+        for chunk in golden_set.table.rows.chunks(ROWS_PER_REQUEST) {
+            let table = Table { columns: golden_set.table.columns.clone(), rows: chunk.to_vec() };
+            let prediction = client.predict(&table).await.map_err(|failure| predict_error(endpoint, failure))?;
+            if prediction.rows.len() != chunk.len() {
+                let why = format!("{} rows were sent and {} came back", chunk.len(), prediction.rows.len());
+                return Err(EngineError::Outputs { endpoint: endpoint.to_owned(), why });
+            }
+            rows.extend(prediction.rows);
+            versions.push(prediction.version);
+        }
+        versions.dedup();
+        if let [version] = versions.as_slice() {
+            let outputs = outputs_for_task(&golden_set.task, &rows)
+                .map_err(|why| EngineError::Outputs { endpoint: endpoint.to_owned(), why })?;
+            return Ok((outputs, version.clone()));
+        }
+    }
+    let why = "the version changed during the evaluation, twice".to_owned();
+    Err(EngineError::Outputs { endpoint: endpoint.to_owned(), why })
+}
+
+pub(crate) fn predict_error(endpoint: &str, failure: PredictFailure) -> EngineError {
+    match failure.outcome {
+        Outcome::TargetFailed(reason) => {
+            EngineError::Target { endpoint: endpoint.to_owned(), reason, detail: failure.detail }
+        }
+        Outcome::Unknown(reason) => EngineError::Ours { endpoint: endpoint.to_owned(), reason, detail: failure.detail },
+        Outcome::Ok => EngineError::Internal(format!("a prediction failed without a reason: {}", failure.detail)),
+    }
+}
