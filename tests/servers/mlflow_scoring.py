@@ -8,6 +8,7 @@ the pid file.
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,22 +17,23 @@ import urllib.request
 from pathlib import Path
 
 
-def group_lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def end(group: int) -> None:
+def end(group: int, port: int) -> None:
+    """Ends a process group, and waits until nobody listens: a dead process nobody waits for still has its id."""
     for sign, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
-        if not group_lives(group):
+        try:
+            os.killpg(group, sign)
+        except ProcessLookupError:
             return
-        os.killpg(group, sign)
         until = time.monotonic() + seconds
-        while group_lives(group) and time.monotonic() < until:
+        while answers(port) and time.monotonic() < until:
             time.sleep(0.05)
+    # The second signal was sent in any case: what no longer listens may still be at work.
 
 
 def main() -> None:
@@ -45,7 +47,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     if arguments.pid_file.exists():
-        end(int(arguments.pid_file.read_text(encoding="ascii")))
+        end(int(arguments.pid_file.read_text(encoding="ascii")), arguments.port)
         arguments.pid_file.unlink()
 
     folder = Path(sys.executable).parent
@@ -77,7 +79,7 @@ def main() -> None:
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
-    end(server.pid)
+    end(server.pid, arguments.port)
     sys.exit(f"the scoring server did not answer within {arguments.seconds} s; see {arguments.log}")
 
 
