@@ -61,7 +61,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let text = std::fs::read_to_string(&page).with_context(|| format!("cannot read `{}`", page.display()))?;
     let mut sections = sections_of(&text);
     for name in crates.iter().filter(|name| options.only.is_empty() || options.only.contains(name)) {
-        let mut command = workspace.cargo(&["bench", "--package", &format!("pilothouse-{name}"), "--benches"]);
+        let mut command = workspace.cargo(&["bench", "--package", &format!("pilothouse-{name}"), "--bench", "*"]);
         let (lines, result) = process::run_keeping_raw(&mut command);
         result?;
         let rows = parse(&lines);
@@ -199,16 +199,17 @@ fn machine() -> String {
 mod tests {
     use super::*;
 
-    // Captured from divan 0.1.21.
+    // Printed by divan 0.1.21; the last line is of our own convention.
     const DIVAN: &str = "\
-     Running benches/probe.rs
-Timer precision: 20 ns
-probe              fastest       │ slowest       │ median        │ mean          │ samples │ iters
-├─ fresh           23.1 µs       │ 90.2 µs       │ 24.5 µs       │ 25 µs         │ 100     │ 100
-│                  43.2 Kitem/s  │ 11 Kitem/s    │ 40.8 Kitem/s  │ 40 Kitem/s    │         │
-╰─ table                         │               │               │               │         │
-   ├─ 100          1.2 µs        │ 9.2 µs        │ 1.5 µs        │ 1.6 µs        │ 100     │ 6400
-   ╰─ 1000         12 µs         │ 92 µs         │ 15 µs         │ 16 µs         │ 100     │ 800
+     Running benches/shapley.rs (target/debug/deps/shapley-334e96e683a99ff9)
+Timer precision: 28 ns
+shapley                    fastest       │ slowest       │ median        │ mean          │ samples │ iters
+├─ antithetic_permutation                │               │               │               │         │
+│  ├─ 12                   1.015 ms      │ 1.162 ms      │ 1.089 ms      │ 1.089 ms      │ 2       │ 2
+│  │                       2.265 Mitem/s │ 1.978 Mitem/s │ 2.112 Mitem/s │ 2.112 Mitem/s │         │
+│  ╰─ 100                  32.97 ms      │ 37.18 ms      │ 35.07 ms      │ 35.07 ms      │ 2       │ 2
+│                          603.5 Kitem/s │ 535.2 Kitem/s │ 567.3 Kitem/s │ 567.3 Kitem/s │         │
+╰─ waterfall_30_features   205.6 µs      │ 10.14 ms      │ 208.9 µs      │ 590.8 µs      │ 100     │ 100
 
 result: bytes per sample on disk = 38.4 B
 ";
@@ -221,10 +222,18 @@ result: bytes per sample on disk = 38.4 B
     fn reads_divans_tree_and_result_lines() {
         let rows = parse(&lines(DIVAN));
         let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
-        assert_eq!(names, ["probe / fresh", "probe / table / 100", "probe / table / 1000", "bytes per sample on disk"]);
-        assert_eq!((rows[0].median.as_str(), rows[0].throughput.as_str()), ("24.5 µs", "40.8 Kitem/s"));
-        assert_eq!((rows[2].fastest.as_str(), rows[2].slowest.as_str()), ("12 µs", "92 µs"));
-        assert_eq!(rows[3].median, "38.4 B");
+        assert_eq!(
+            names,
+            [
+                "shapley / antithetic_permutation / 12",
+                "shapley / antithetic_permutation / 100",
+                "shapley / waterfall_30_features",
+                "bytes per sample on disk",
+            ]
+        );
+        assert_eq!((rows[1].median.as_str(), rows[1].throughput.as_str()), ("35.07 ms", "567.3 Kitem/s"));
+        assert_eq!((rows[2].fastest.as_str(), rows[2].slowest.as_str()), ("205.6 µs", "10.14 ms"));
+        assert_eq!((rows[2].throughput.as_str(), rows[3].median.as_str()), ("", "38.4 B"));
     }
 
     #[test]
