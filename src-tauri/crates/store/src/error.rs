@@ -1,7 +1,7 @@
 //! What can go wrong with the store, and what to do about it.
 //!
 //! What must stay true: a failure here is ours, never the endpoint's; a message names the file or the record and the
-//! next step; no stored value stands in a message.
+//! next step; no secret can stand in one, because none is stored.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

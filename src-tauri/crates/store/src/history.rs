@@ -10,6 +10,7 @@ use pilothouse_domain::{EndpointId, Outcome, Probe, TimestampMs};
 use pilothouse_stats::QuantileSketch;
 use rusqlite::Connection;
 
+use crate::probes::LATEST_MS;
 use crate::retention::{Floors, floors};
 use crate::rollups::{Level, Tally};
 use crate::{Store, StoreError, endpoints, probes, rollups};
@@ -129,8 +130,6 @@ const STEPS_MS: [i64; 22] = {
         90 * D,
     ]
 };
-/// The last millisecond of the year 9999; times beyond it are not stored.
-const LAST_MS: i64 = 253_402_300_799_999;
 /// A fleet summary of at least this length looks at whole hours.
 const HOURS_ENOUGH_MS: i64 = 6 * 3_600_000;
 /// A fleet summary of at least this length looks at whole minutes.
@@ -374,8 +373,8 @@ fn cover(source: Source, from: i64, to: i64, floors: &Floors, segments: &mut Vec
 }
 
 fn clamp(from: TimestampMs, to: TimestampMs) -> (i64, i64) {
-    let from = from.0.clamp(0, LAST_MS);
-    (from, to.0.clamp(from, LAST_MS))
+    let from = from.0.clamp(0, LATEST_MS);
+    (from, to.0.clamp(from, LATEST_MS))
 }
 
 fn round_up(at: i64, step_ms: i64) -> i64 {
@@ -430,8 +429,8 @@ mod tests {
         check(365 * DAY, 1_000, (12 * HOUR, Source::Rollup(Level::Hour)));
         check(365 * DAY, 200, (2 * DAY, Source::Rollup(Level::Day)));
         check(0, 0, (1_000, Source::Raw));
-        let (step_ms, source) = choose(0, LAST_MS, 1, &NO_FLOORS);
-        assert!(step_ms >= LAST_MS && step_ms % DAY == 0 && source == Source::Rollup(Level::Day));
+        let (step_ms, source) = choose(0, LATEST_MS, 1, &NO_FLOORS);
+        assert!(step_ms >= LATEST_MS && step_ms % DAY == 0 && source == Source::Rollup(Level::Day));
     }
 
     #[test]

@@ -39,7 +39,7 @@ const COLUMNS: &str = "ts_ms, outcome, late_us, http_status, (SELECT value FROM 
                        (SELECT value FROM text WHERE id = detail)";
 
 /// The last millisecond of the year 9999. Later times are a broken clock, not a probe.
-const LATEST_MS: i64 = 253_402_300_799_999;
+pub(crate) const LATEST_MS: i64 = 253_402_300_799_999;
 /// Longest text of a detail, in characters.
 const DETAIL_CHARACTERS: usize = 300;
 

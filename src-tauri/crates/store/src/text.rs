@@ -9,7 +9,9 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::StoreError;
 
-pub(crate) const V1: &str = "CREATE TABLE text (id INTEGER PRIMARY KEY, value TEXT NOT NULL UNIQUE) STRICT;";
+/// `AUTOINCREMENT`: a number remembered by another process is never given to another text.
+pub(crate) const V1: &str =
+    "CREATE TABLE text (id INTEGER PRIMARY KEY AUTOINCREMENT, value TEXT NOT NULL UNIQUE) STRICT;";
 
 /// Texts of older files count as used by their newest sample.
 pub(crate) const V2: &str = "

@@ -4,6 +4,11 @@
 //! What must hold: the file is sound; every acknowledged durable write is there; of the probes only the last, unflushed
 //! ones may miss.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may panic; clippy does not see that its helper functions belong to tests"
+)]
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
