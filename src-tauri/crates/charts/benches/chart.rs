@@ -14,10 +14,18 @@ fn main() {
 }
 
 fn theme() -> Theme {
-    let [ink, muted, grid, accent, ok, warn, bad, unknown, band] =
-        ["#18202b", "#6b7685", "#eceff3", "#1f6fd1", "#1c8a55", "#a96a00", "#c8322f", "#7b8795", "#1f6fd1"]
-            .map(str::to_owned);
-    Theme { ink, muted, grid, accent, ok, warn, bad, unknown, band, background: None }
+    Theme {
+        ink: "#18202b".into(),
+        muted: "#6b7685".into(),
+        grid: "#eceff3".into(),
+        accent: "#1f6fd1".into(),
+        ok: "#1c8a55".into(),
+        warn: "#a96a00".into(),
+        bad: "#c8322f".into(),
+        unknown: "#7b8795".into(),
+        band: "#1f6fd1".into(),
+        background: None,
+    }
 }
 
 /// Thirty days in 1,000 buckets.

@@ -223,7 +223,7 @@ impl<'s, 'a> Frame<'s, 'a> {
         let mut runs: Vec<Vec<(f64, f64)>> = Vec::new();
         let mut open = false;
         for (at, value) in points.filter(|(at, _)| self.time.holds(*at)) {
-            let Some(value) = value.and_then(|value| axis::drawable(value)) else {
+            let Some(value) = value.and_then(axis::drawable) else {
                 open = false;
                 continue;
             };

@@ -69,6 +69,7 @@ pub fn render(data: &HeartbeatChart, size: Size, theme: &Theme, format: Format) 
     })
 }
 
+#[derive(Clone, Copy)]
 struct Place {
     left: f64,
     right: f64,

@@ -267,12 +267,10 @@ fn one_failure_among_thousands_is_seen_and_unknown_does_not_count() {
         (data.time.from, data.time.to) = (TimestampMs(0), TimestampMs(60_000));
         data.buckets = vec![bucket(failed, 3)];
         let svg = availability::render(&data, SIZE, &samples::light(), Format::Svg).unwrap();
-        let height = parse(&svg)
-            .descendants()
-            .filter(|node| node.attribute("fill") == Some(samples::light().bad.as_str()))
-            .filter_map(|node| node.attribute("height").and_then(|height| height.parse::<f64>().ok()))
-            .next();
-        height
+        let document = parse(&svg);
+        let bad = samples::light().bad;
+        let red = document.descendants().find(|node| node.attribute("fill") == Some(bad.as_str()))?;
+        red.attribute("height")?.parse::<f64>().ok()
     };
     assert_eq!(red(0), None);
     assert!(red(1).is_some_and(|height| height >= 3.0));

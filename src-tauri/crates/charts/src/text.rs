@@ -73,12 +73,17 @@ fn advance(c: char) -> f64 {
         '…' => 821,
         '·' => 276,
         '\u{300}'..='\u{36f}' => 0,
-        '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' => 1000,
-        '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe4f}' | '\u{ff00}'..='\u{ff60}' => 1000,
-        '\u{1f000}'..='\u{1faff}' | '\u{20000}'..='\u{3fffd}' => 1000,
+        c if is_wide(c) => 1000,
         _ => 660,
     };
     f64::from(thousandths) / 1000.0
+}
+
+/// Scripts and pictures whose characters fill a square.
+fn is_wide(c: char) -> bool {
+    matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}')
+        || matches!(c, '\u{fe30}'..='\u{fe4f}' | '\u{ff00}'..='\u{ff60}' | '\u{1f000}'..='\u{1faff}')
+        || matches!(c, '\u{20000}'..='\u{3fffd}')
 }
 
 #[cfg(test)]

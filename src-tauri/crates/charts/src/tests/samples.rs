@@ -19,8 +19,20 @@ pub(super) fn dark() -> Theme {
 }
 
 fn theme(colours: [&str; 10]) -> Theme {
-    let [ink, muted, grid, accent, ok, warn, bad, unknown, band, background] = colours.map(str::to_owned);
-    Theme { ink, muted, grid, accent, ok, warn, bad, unknown, band, background: Some(background) }
+    let mut colours = colours.map(str::to_owned).into_iter();
+    let mut next = || colours.next().unwrap();
+    Theme {
+        ink: next(),
+        muted: next(),
+        grid: next(),
+        accent: next(),
+        ok: next(),
+        warn: next(),
+        bad: next(),
+        unknown: next(),
+        band: next(),
+        background: Some(next()),
+    }
 }
 
 fn hours(n: i64) -> TimeAxis {
@@ -125,6 +137,70 @@ pub(super) fn waterfall() -> WaterfallChart {
     }
 }
 
+/// Thirty days in 1,000 buckets, with an outlier and many marks.
+fn month() -> LatencyChart {
+    let step_ms = 30 * 24 * 60 * MINUTE / 1_000;
+    let point = |index: i64| {
+        let wave = (index as f64 / 33.0).sin() * 5_000.0;
+        let spike = if index == 700 { 1_900_000.0 } else { 0.0 };
+        LatencyPoint {
+            at: TimestampMs(START + index * step_ms),
+            p50_us: Some(180_000.0 + wave + wobble(index, 1) * 12_000.0),
+            p95_us: Some(400_000.0 + wave * 9.0 + wobble(index, 2) * 45_000.0),
+            p99_us: Some(700_000.0 + wave * 9.0 + wobble(index, 3) * 90_000.0 + spike),
+        }
+    };
+    let kinds = [MarkKind::Version, MarkKind::Rollback, MarkKind::Incident, MarkKind::Info];
+    let mark = |index: i64| Mark {
+        at: TimestampMs(START + (index * index * 17 % 1_000) * step_ms),
+        label: ["v12 live", "rolled back to v11", "errors above 5 %", "paused"][index as usize % 4].into(),
+        kind: kinds[index as usize % 4],
+    };
+    let time = TimeAxis { to: TimestampMs(START + 1_000 * step_ms), ..hours(2) };
+    let buckets = (0..1_000).filter(|index| !(430..520).contains(index)).map(point).collect();
+    LatencyChart { time, step_ms, buckets, marks: (1..9).map(mark).collect() }
+}
+
+/// A few evaluations of three versions over three days, one of them alone.
+fn sparse() -> AccuracyChart {
+    let point = |(hour, value, version): (i64, f64, &str)| AccuracyPoint {
+        at: TimestampMs(START + hour * 60 * MINUTE),
+        value: Some(value),
+        low: Some(value - 0.031),
+        high: Some(value + 0.027),
+        version: Some(version.to_owned()),
+    };
+    let points = [
+        (2, 0.931, "2026.10.1"),
+        (8, 0.934, "2026.10.1"),
+        (14, 0.929, "2026.10.1"),
+        (20, 0.871, "2026.11.0-rc1+build.8842"),
+        (44, 0.932, "2026.10.1"),
+        (50, 0.930, "2026.10.1"),
+        (56, 0.951, "2026.11.1"),
+        (62, 0.949, "2026.11.1"),
+    ];
+    AccuracyChart { time: hours(72), step_ms: 6 * 60 * MINUTE, points: points.map(point).into(), marks: Vec::new() }
+}
+
+/// Thirty exact attributions with long names.
+fn wide() -> WaterfallChart {
+    let contributions: Vec<Contribution> = (0..30)
+        .map(|index| {
+            let attribution = wobble(index, 9) * 40.0 / (1.0 + index as f64);
+            Contribution {
+                feature: format!("mean_concave_points_of_the_{index}th_largest_cell_nucleus"),
+                value: "0.1471".into(),
+                attribution,
+                low: attribution,
+                high: attribution,
+            }
+        })
+        .collect();
+    let prediction = 152.1 + contributions.iter().map(|c| c.attribution).sum::<f64>();
+    WaterfallChart { base_value: 152.1, prediction, contributions, top: 10 }
+}
+
 /// Writes every sample to the folder named by `PILOTHOUSE_CHART_SAMPLES`, to be looked at.
 #[test]
 fn write_samples_when_asked() {
@@ -132,6 +208,7 @@ fn write_samples_when_asked() {
     std::fs::create_dir_all(&folder).unwrap();
     let beats = Size { width: 208, height: 18, scale: 4.0 };
     let tall = Size { width: 740, height: 336, scale: 2.0 };
+    let (month, sparse, wide) = (month(), sparse(), wide());
     for (name, theme) in [("light", light()), ("dark", dark())] {
         for (format, ending) in [(Format::Svg, "svg"), (Format::Png, "png")] {
             let pictures = [
@@ -140,6 +217,9 @@ fn write_samples_when_asked() {
                 ("accuracy", accuracy::render(&accuracy(), SIZE, &theme, format)),
                 ("heartbeat", heartbeat::render(&heartbeat(), beats, &theme, format)),
                 ("waterfall", waterfall::render(&waterfall(), tall, &theme, format)),
+                ("month", latency::render(&month, SIZE, &theme, format)),
+                ("sparse", accuracy::render(&sparse, SIZE, &theme, format)),
+                ("wide", waterfall::render(&wide, tall, &theme, format)),
             ];
             for (chart, bytes) in pictures {
                 std::fs::write(folder.join(format!("{chart}-{name}.{ending}")), bytes.unwrap()).unwrap();
