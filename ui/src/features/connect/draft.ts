@@ -1,0 +1,86 @@
+/** A new endpoint before it is saved, and what can be guessed for it. */
+import type { AuthDraft, ControlPlaneDraft, Detection, EndpointDraft, JsonDraft } from "../../backend/gen/types";
+
+/** A draft with the defaults of the engine. */
+export function emptyDraft(url = ""): EndpointDraft {
+  return {
+    name: "",
+    environment: "production",
+    url,
+    protocol: "v2",
+    model: null,
+    model_version: null,
+    interval_ms: 15_000,
+    degraded_above_ms: null,
+    confirm_after: 2,
+    recover_after: 2,
+    total_timeout_ms: 10_000,
+    auth: { kind: "none" },
+    ca_file: null,
+    json: null,
+    probe_rows: null,
+    control_plane: null,
+    golden_set: null,
+    evaluation_interval_ms: 300_000,
+  };
+}
+
+/** A template to start from, for plain JSON endpoints. */
+export const emptyJson = (): JsonDraft => ({ path: "/predict", body: '{"instances": "{{records}}"}', prediction: "/predictions", version: null });
+
+/** Adds a scheme where the paste had none: plain HTTP for this machine, TLS for others. */
+export function normaliseUrl(text: string): string {
+  const trimmed = text.trim();
+  if (trimmed === "" || /^[a-z][a-z0-9+.-]*:\/\//i.test(trimmed)) return trimmed;
+  return /^(localhost|127\.|\[::1\])/i.test(trimmed) ? `http://${trimmed}` : `https://${trimmed}`;
+}
+
+/** A name for the secret of an endpoint, from its host: letters, digits and dashes. */
+export function secretName(url: string): string {
+  let host = "endpoint";
+  try {
+    host = new URL(normaliseUrl(url)).host || host;
+  } catch {
+    // An unfinished URL keeps the general name.
+  }
+  return `${host.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-").replaceAll(/^-|-$/g, "")}-credential`;
+}
+
+/** The credential of another kind, keeping what both have. */
+export function authOfKind(kind: AuthDraft["kind"], before: AuthDraft, name: string): AuthDraft {
+  const secret = before.kind === "none" ? name : before.secret;
+  switch (kind) {
+    case "none":
+      return { kind };
+    case "bearer":
+      return { kind, secret };
+    case "basic":
+      return { kind, username: "", secret };
+    case "header":
+      return { kind, name: "X-Api-Key", secret };
+  }
+}
+
+/** The control plane of another kind. */
+export function planeOfKind(kind: "" | ControlPlaneDraft["kind"], model: string): ControlPlaneDraft | null {
+  if (kind === "mlflow") return { kind, url: "", model, alias: "champion", auth: { kind: "none" }, reload: null };
+  return kind === "demo" ? { kind, url: "", model } : null;
+}
+
+/** What a detection says about a draft. */
+export function applyDetection(draft: EndpointDraft, found: Detection): EndpointDraft {
+  const model = found.models[0]?.name ?? null;
+  const protocol = found.protocol ?? "json";
+  return {
+    ...draft,
+    protocol,
+    model: found.models.some((candidate) => candidate.name === draft.model) ? draft.model : model,
+    name: draft.name || model || "",
+    json: protocol === "json" ? (draft.json ?? emptyJson()) : null,
+  };
+}
+
+/** A number field's text as a number; empty is `null`. */
+export const numberOrNull = (text: string): number | null => (text.trim() === "" || !Number.isFinite(Number(text)) ? null : Number(text));
+/** A text field's text; empty is `null`. */
+export const textOrNull = (text: string): string | null => (text.trim() === "" ? null : text);

@@ -1,0 +1,38 @@
+/** Between pixels and time on a chart, by the plot area that the engine reports. */
+import type { ChartPoint, PlotArea } from "../../backend/gen/types";
+import { duration, fixed, percent } from "../../shared/format";
+import type { Span } from "./range.svelte";
+
+/** The time under a pixel, kept within the plot. */
+export function timeAt(x: number, span: Span, plot: PlotArea): number {
+  const share = (x - plot.left) / Math.max(1, plot.right - plot.left);
+  return span.from_ms + Math.max(0, Math.min(1, share)) * (span.to_ms - span.from_ms);
+}
+
+/** The pixel of a time, kept within the plot. */
+export function xAt(at: number, span: Span, plot: PlotArea): number {
+  const share = (at - span.from_ms) / Math.max(1, span.to_ms - span.from_ms);
+  return plot.left + Math.max(0, Math.min(1, share)) * (plot.right - plot.left);
+}
+
+/** Index of the point nearest in time; `null` without points. Points are in order of time. */
+export function nearestPoint(points: readonly ChartPoint[], at: number): number | null {
+  let low = 0;
+  let high = points.length - 1;
+  if (high < 0) return null;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((points[middle]?.at_ms ?? 0) < at) low = middle + 1;
+    else high = middle;
+  }
+  const before = points[low - 1];
+  const here = points[low];
+  return before && here && at - before.at_ms < here.at_ms - at ? low - 1 : low;
+}
+
+/** A value of a series with its unit. */
+export function seriesValue(value: number | null | undefined, unit: string): string {
+  if (value === null || value === undefined) return "–";
+  if (unit === "us") return duration(value);
+  return unit === "ratio" ? percent(value, 2) : fixed(value);
+}
