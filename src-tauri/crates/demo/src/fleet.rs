@@ -133,6 +133,11 @@ impl DemoFleet {
         self.models.iter().map(|m| (m.name.to_owned(), m.fault())).collect()
     }
 
+    /// Whether the model has a defective version, which [`Fault::VersionDefect`] would ship.
+    pub fn has_defective_version(&self, model: &str) -> bool {
+        self.models.iter().any(|m| m.name == model && m.has_defective_version())
+    }
+
     /// Stops every server: requests that have begun get their answers, or end after one and a half seconds.
     pub async fn shutdown(mut self) {
         drop(self.stop);

@@ -139,6 +139,11 @@ impl LiveModel {
         Ok(())
     }
 
+    /// Whether there is a version with a defect.
+    pub(crate) const fn has_defective_version(&self) -> bool {
+        self.defective.is_some()
+    }
+
     /// What is wrong now. The defective version counts for as long as it is live and nothing else was injected since.
     pub(crate) fn fault(&self) -> Fault {
         let fault = *self.fault.borrow();

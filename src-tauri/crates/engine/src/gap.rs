@@ -9,7 +9,7 @@ use std::time::Duration;
 use pilothouse_domain::TimestampMs;
 
 /// A gap shorter than this is ordinary scheduling noise or a small clock correction.
-pub const SMALLEST_GAP: Duration = Duration::from_secs(10);
+pub(crate) const SMALLEST_GAP: Duration = Duration::from_secs(10);
 
 /// Compares two looks at the clocks.
 #[derive(Debug, Clone, Copy)]

@@ -48,7 +48,7 @@ impl Options {
     }
 
     fn app_arguments(&self) -> impl Iterator<Item = OsString> + '_ {
-        self.no_demo.then(|| OsString::from("--no-demo")).into_iter().chain(self.app.iter().cloned())
+        (!self.no_demo).then(|| OsString::from("--demo")).into_iter().chain(self.app.iter().cloned())
     }
 }
 
@@ -169,7 +169,7 @@ mod tests {
         let parse = |arguments: &[&str]| Options::parse(lexopt::Parser::from_args(arguments));
         let options = parse(&["--no-demo", "--exit-after-screenshot", "--", "--data-dir", "x"]).unwrap();
         assert!(options.no_demo && options.exit_after_screenshot && !options.headless);
-        assert_eq!(options.app_arguments().collect::<Vec<_>>(), ["--no-demo", "--data-dir", "x"]);
+        assert_eq!(options.app_arguments().collect::<Vec<_>>(), ["--data-dir", "x"]);
         assert!(parse(&["--nonsense"]).is_err());
     }
 }
