@@ -9,16 +9,15 @@ use crate::setup::{Needs, python};
 
 /// The packages of Debian 12+ and Ubuntu 22.04+ behind each need. `WebKitGTK` brings GTK; the keyring crate speaks D-Bus
 /// itself and needs no library.
-fn packages(needs: Needs, venv_missing: bool) -> Vec<&'static str> {
-    let groups: [(bool, &[&str]); 5] = [
+fn packages(needs: Needs, python: &[String]) -> Vec<String> {
+    let groups: [(bool, &[&str]); 4] = [
         (needs.app, &["build-essential", "pkg-config", "libwebkit2gtk-4.1-dev"]),
         (needs.virtual_display, &["xvfb", "dbus"]),
         (needs.keyring, &["dbus", "dbus-x11", "gnome-keyring"]),
         (needs.web_driver, &["webkit2gtk-driver"]),
-        (venv_missing, &["python3-venv"]),
     ];
-    let mut names: Vec<&str> =
-        groups.into_iter().filter(|(needed, _)| *needed).flat_map(|(_, names)| names.iter().copied()).collect();
+    let chosen = groups.into_iter().filter(|(needed, _)| *needed).flat_map(|(_, names)| names);
+    let mut names: Vec<String> = chosen.map(ToString::to_string).chain(python.iter().cloned()).collect();
     names.sort_unstable();
     names.dedup();
     names
@@ -32,7 +31,8 @@ pub(crate) fn install(needs: Needs) -> Result<()> {
         );
         return Ok(());
     }
-    let names = packages(needs, needs.servers && python::venv_missing());
+    let python = if needs.servers { python::system_packages() } else { Vec::new() };
+    let names = packages(needs, &python);
     if names.is_empty() {
         return Ok(());
     }
@@ -87,7 +87,7 @@ fn apt_commands(prefix: &[&str], missing: &[String]) -> [Vec<String>; 2] {
     [start(&["update"]), install]
 }
 
-fn missing(names: &[&'static str]) -> Vec<String> {
+fn missing(names: &[String]) -> Vec<String> {
     // dpkg-query fails when any name is unknown to it but still lists the others.
     let output = Command::new("dpkg-query")
         .args(["--show", "--showformat", "${db:Status-Status} ${Package}\n"])
@@ -97,11 +97,11 @@ fn missing(names: &[&'static str]) -> Vec<String> {
     not_installed(names, &listing)
 }
 
-fn not_installed(names: &[&str], listing: &str) -> Vec<String> {
+fn not_installed(names: &[String], listing: &str) -> Vec<String> {
     names
         .iter()
-        .filter(|name| !listing.lines().any(|line| line.strip_prefix("installed ") == Some(**name)))
-        .map(ToString::to_string)
+        .filter(|name| !listing.lines().any(|line| line.strip_prefix("installed ") == Some(name.as_str())))
+        .cloned()
         .collect()
 }
 
@@ -119,15 +119,17 @@ mod tests {
     #[test]
     fn only_installed_packages_count() {
         let listing = "installed xvfb\nconfig-files dbus\nnot-installed xauth\n";
-        assert_eq!(not_installed(&["dbus", "xauth", "xvfb", "zzz"], listing), ["dbus", "xauth", "zzz"]);
+        let names = ["dbus", "xauth", "xvfb", "zzz"].map(str::to_owned);
+        assert_eq!(not_installed(&names, listing), ["dbus", "xauth", "zzz"]);
     }
 
     #[test]
     fn packages_follow_the_needs() {
-        assert!(packages(Needs::default(), false).is_empty());
-        let run = packages(Needs { app: true, ui: true, ..Needs::default() }, false);
+        assert!(packages(Needs::default(), &[]).is_empty());
+        let run = packages(Needs { app: true, ui: true, ..Needs::default() }, &[]);
         assert_eq!(run, ["build-essential", "libwebkit2gtk-4.1-dev", "pkg-config"]);
-        let test = packages(Needs { virtual_display: true, keyring: true, ..Needs::default() }, true);
+        let test =
+            packages(Needs { virtual_display: true, keyring: true, ..Needs::default() }, &["python3-venv".to_owned()]);
         assert_eq!(test, ["dbus", "dbus-x11", "gnome-keyring", "python3-venv", "xvfb"]);
     }
 
