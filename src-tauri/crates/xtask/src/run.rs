@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn options() {
         let parse = |arguments: &[&str]| Options::parse(lexopt::Parser::from_args(arguments));
-        let options = parse(&["--no-demo", "--exit-after-screenshot", "--", "--data-dir", "x"]).unwrap();
+        let options = parse(&["--no-demo", "--exit-after-screenshot", "--", "--db", "x"]).unwrap();
         assert!(options.no_demo && options.exit_after_screenshot && !options.headless);
         assert_eq!(options.app_arguments().collect::<Vec<_>>(), ["--data-dir", "x"]);
         assert!(parse(&["--nonsense"]).is_err());

@@ -166,6 +166,7 @@ fn is_summary(line: &str) -> bool {
     line.starts_with("Summary [")
         || line.starts_with("FAIL ")
         || line.starts_with("TIMEOUT ")
+        || line.starts_with("SIG")
         || line.starts_with("Test Files ")
         || line.starts_with("Tests ")
         || (line.starts_with("test result: ") && !line.starts_with("test result: ok. 0 passed"))

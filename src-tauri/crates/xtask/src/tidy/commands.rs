@@ -114,7 +114,7 @@ fn written_names(text: &str) -> Vec<(String, usize)> {
     let mut marked = false;
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
-        if line.starts_with("#[tauri::command") || line.starts_with("#[command") {
+        if line.starts_with("#[tauri::command") {
             marked = true;
         }
         let Some((_, rest)) = line.split_once("fn ") else { continue };
@@ -136,8 +136,7 @@ mod tests {
     use super::*;
 
     const GOOD_TABLE: &str = "macro_rules! commands {\n    fleet(Empty) -> Fleet, \"All.\";\n}\n";
-    const GOOD_SHELL: &str =
-        "#[tauri::command]\nasync fn ready() {}\n#[tauri::command]\nasync fn $name() {}\nfn other() {}\n";
+    const GOOD_SHELL: &str = "#[tauri::command]\nasync fn ready() {}\n#[tauri::command]\nasync fn $name() {}\n#[command(version)]\nfn other() {}\n";
     const GOOD_PERMISSIONS: &str =
         "[[permission]]\nidentifier = \"allow-all\"\ncommands.allow = [\n  \"fleet\",\n  \"ready\",\n]\n";
     const GOOD_CAPABILITY: &str = r#"{"permissions": ["core:event:allow-listen", "allow-all"]}"#;
