@@ -169,7 +169,8 @@ mod tests {
         let parse = |arguments: &[&str]| Options::parse(lexopt::Parser::from_args(arguments));
         let options = parse(&["--no-demo", "--exit-after-screenshot", "--", "--db", "x"]).unwrap();
         assert!(options.no_demo && options.exit_after_screenshot && !options.headless);
-        assert_eq!(options.app_arguments().collect::<Vec<_>>(), ["--data-dir", "x"]);
+        assert_eq!(options.app_arguments().collect::<Vec<_>>(), ["--db", "x"]);
+        assert_eq!(parse(&[]).unwrap().app_arguments().collect::<Vec<_>>(), ["--demo"]);
         assert!(parse(&["--nonsense"]).is_err());
     }
 }
