@@ -1,7 +1,7 @@
 //! From the answers of a few routes to a verdict; pure functions.
 //!
 //! Source: answers captured from `MLServer` 1.7.1, Triton 2.51.0, the `KServe` SDK 0.21.0, MLflow 3.17.2 (scoring and
-//! tracking server), vLLM, llama.cpp, `LitServe`, `TorchServe`, FastAPI. The routes overlap: `/ping` exists on four servers,
+//! tracking server), vLLM, llama.cpp, `LitServe`, `TorchServe`, `FastAPI`. The routes overlap: `/ping` exists on four servers,
 //! `/v1/models` on OpenAI-compatible ones and on `KServe`, and `server: uvicorn` on nine. Each rule therefore reads bodies.
 
 use pilothouse_domain::Protocol;

@@ -76,10 +76,10 @@ fn names_that_differ(table: &Table, inputs: &[TensorSpec]) -> String {
         .collect();
     let mut text = format!("the rows have {} columns and the model takes {} inputs", table.columns.len(), inputs.len());
     if !missing.is_empty() {
-        text += &format!("; the model's {} is no column", list(missing));
+        text.push_str(&["; the model's ", &list(missing), " is no column"].concat());
     }
     if !unknown.is_empty() {
-        text += &format!("; the column {} is no input of the model", list(unknown));
+        text.push_str(&["; the column ", &list(unknown), " is no input of the model"].concat());
     }
     text
 }
@@ -175,7 +175,7 @@ impl Datatype {
                 out.extend_from_slice((*number as i64).to_string().as_bytes());
             }
             (Self::Bool, Cell::Number(number)) if [0.0, 1.0].contains(number) => {
-                out.extend_from_slice(if *number == 1.0 { b"true" } else { b"false" });
+                out.extend_from_slice(if *number > 0.5 { b"true" } else { b"false" });
             }
             (Self::Bytes, Cell::Number(number)) => write_text(out, &number.to_string()),
             (_, Cell::Number(number)) => return Err(format!("the number {number}")),

@@ -70,7 +70,11 @@ impl BodyCollector {
             Decoder::RawDeflate(decoder) => (decoder.write_all(chunk), decoder.get_ref().exceeded),
             Decoder::DeflateUndecided(_) => return Err(BodyProblem::Damaged),
         };
-        self.outcome(result, exceeded)
+        match result {
+            _ if exceeded => Err(BodyProblem::TooLarge(self.limit)),
+            Ok(()) => Ok(()),
+            Err(_) => Err(BodyProblem::Damaged),
+        }
     }
 
     /// The whole body, decoded.
@@ -95,14 +99,6 @@ impl BodyCollector {
         match finished {
             Ok(buffer) if buffer.exceeded => Err(BodyProblem::TooLarge(limit)),
             Ok(buffer) => Ok(Bytes::from(buffer.bytes)),
-            Err(_) => Err(BodyProblem::Damaged),
-        }
-    }
-
-    fn outcome(&self, result: io::Result<()>, exceeded: bool) -> Result<(), BodyProblem> {
-        match result {
-            _ if exceeded => Err(BodyProblem::TooLarge(self.limit)),
-            Ok(()) => Ok(()),
             Err(_) => Err(BodyProblem::Damaged),
         }
     }

@@ -17,11 +17,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Limit between two reads.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// Limit for a whole call; loading a model may take long.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(120);
+const TOTAL_TIMEOUT: Duration = Duration::from_mins(2);
 
 impl Transport {
     /// A client for control planes. Redirects are followed within one origin only, so that no credential of whatever
     /// header leaves it. Reads certificate files.
+    #[expect(clippy::needless_pass_by_value, reason = "the caller's copy of the key ends with this call")]
     pub fn http_client(&self, tls: &Tls, identity: Option<ClientIdentity>) -> Result<reqwest::Client, ServingError> {
         let config = self.trust.client_config(tls.ca_file.as_deref(), identity.as_ref())?;
         let proxies = Arc::clone(&self.proxies);

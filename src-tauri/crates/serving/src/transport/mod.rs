@@ -57,7 +57,8 @@ pub struct Transport {
 impl Transport {
     /// A transport; the environment's proxies are read now.
     pub fn new(config: TransportConfig) -> Result<Arc<Self>, ServingError> {
-        if let Some(proxy) = &config.proxy
+        let TransportConfig { system_proxy, proxy } = config;
+        if let Some(proxy) = &proxy
             && (proxy.scheme() != "http" || proxy.host_str().is_none())
         {
             return Err(ServingError::Target(format!(
@@ -65,7 +66,7 @@ impl Transport {
                 proxy.scheme()
             )));
         }
-        let proxies = ProxyRules::new(config.system_proxy, config.proxy.as_ref());
+        let proxies = ProxyRules::new(system_proxy, proxy.as_ref());
         Ok(Arc::new(Self { trust: Arc::new(TrustStore::new()), proxies: Arc::new(proxies) }))
     }
 

@@ -1,0 +1,12 @@
+//! The transport, the client and detection against fake servers: each fault of the wire gives its exact outcome and the
+//! phases it reached.
+
+mod connections;
+mod control_client;
+mod detection;
+mod faults;
+mod predictions;
+mod proxies;
+mod redirects;
+mod support;
+mod tls;
