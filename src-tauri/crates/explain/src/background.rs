@@ -105,6 +105,14 @@ mod tests {
     }
 
     #[test]
+    fn every_nan_is_the_same_and_zeros_are_not() {
+        assert!(is_same(f64::NAN, -f64::NAN));
+        assert!(is_same(f64::NAN, f64::from_bits(f64::NAN.to_bits() | 1)));
+        assert!(!is_same(0.0, -0.0));
+        assert!(!is_same(f64::NAN, 0.0));
+    }
+
+    #[test]
     fn unusable_weights_are_refused() {
         let rows = Matrix::from_rows(&[[1.0], [2.0]]).unwrap();
         let check = |weights: &[f64], expect: &str| {

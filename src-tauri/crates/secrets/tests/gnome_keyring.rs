@@ -105,6 +105,12 @@ fn without_a_session_bus_there_is_no_keyring() {
     passes(home.path(), "unset DBUS_SESSION_BUS_ADDRESS\nplay no_bus");
 }
 
+#[test]
+fn questions_leave_no_connection_behind() {
+    let home = tempfile::tempdir().unwrap();
+    passes(home.path(), &format!("{UNLOCKED}\nplay questions"));
+}
+
 /// Plays one part inside a session; without one there is nothing to do.
 #[tokio::test]
 async fn part() {
@@ -119,6 +125,7 @@ async fn part() {
         }
         "locked" => locked(&secrets).await,
         "restart" => restart(&secrets).await,
+        "questions" => questions(&secrets).await,
         "no_bus" => no_bus(&secrets).await,
         other => panic!("no part `{other}`"),
     }
@@ -190,6 +197,28 @@ async fn restart(secrets: &Secrets) {
     secrets.set("token", value("after")).await.unwrap();
     assert_eq!(read(secrets, "token").await.unwrap(), "after");
     assert_eq!(read(secrets, "kept").await.unwrap(), MARKER);
+}
+
+async fn questions(secrets: &Secrets) {
+    let open = || {
+        let count = |folder: &str| std::fs::read_dir(folder).unwrap().count();
+        (count("/proc/self/fd"), count("/proc/self/task"))
+    };
+    secrets.state("token").await;
+    let before = open();
+    for _ in 0..100 {
+        assert_eq!(secrets.state("token").await, SecretState::Missing);
+        assert_eq!(secrets.availability().await, KeyringState::Unlocked);
+    }
+    // Connections close in the background; 200 of them must not remain.
+    for _ in 0..1000 {
+        let now = open();
+        if now.0 < before.0 + 10 && now.1 < before.1 + 10 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{before:?} files and threads before, {:?} after", open());
 }
 
 async fn no_bus(secrets: &Secrets) {
