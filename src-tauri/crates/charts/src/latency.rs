@@ -41,13 +41,16 @@ pub fn render(data: &LatencyChart, size: Size, theme: &Theme, format: Format) ->
         let frame = Frame::new(sheet, size, &data.time, &value_axis(data), Unit::Microseconds)?;
         let palette = sheet.palette;
         marks::draw_lines(&frame, &data.marks)?;
+        // Where points stand closer than pixels, thick lines would run into one blot.
+        let shown = data.buckets.iter().filter(|bucket| data.time.holds(bucket.at)).count() as f64;
+        let crowded = (2.0 * shown / (frame.area.right - frame.area.left) - 1.0).clamp(0.0, 1.0);
         let line = |value: fn(&LatencyPoint) -> Option<f64>, colour, width| {
             let points = data.buckets.iter().map(|bucket| (bucket.at, value(bucket)));
             frame.runs(&frame.split(points, data.step_ms), colour, width)
         };
-        line(|bucket| bucket.p99_us, with_alpha(palette.warn, 0.75), 1.1)?;
-        line(|bucket| bucket.p50_us, palette.muted, 1.2)?;
-        line(|bucket| bucket.p95_us, palette.accent, 1.8)?;
+        line(|bucket| bucket.p99_us, with_alpha(palette.warn, 0.75), 1.1 - 0.3 * crowded)?;
+        line(|bucket| bucket.p50_us, palette.muted, 1.2 - 0.3 * crowded)?;
+        line(|bucket| bucket.p95_us, palette.accent, 1.8 - 0.7 * crowded)?;
         marks::draw_labels(&frame, &data.marks)
     })
 }

@@ -78,7 +78,9 @@ pub(crate) fn draw_labels(frame: &Frame<'_, '_>, marks: &[Mark]) -> Result<(), C
         let (x, width) = (frame.x(mark.at), text::width(&text, SMALL));
         let right = (x + SPACE, x + SPACE + width);
         let left = (x - SPACE - width, x - SPACE);
-        let place = (0..ROWS).flat_map(|row| [(row, right), (row, left)]).find(|&(row, (from, to))| {
+        // To the left of its line a label may cross an earlier line, so every row is tried on the right first.
+        let mut places = [right, left].into_iter().flat_map(|span| (0..ROWS).map(move |row| (row, span)));
+        let place = places.find(|&(row, (from, to))| {
             let inside = from >= frame.area.left && to <= frame.area.right;
             inside && taken[row].iter().all(|&(start, end)| to + SPACE < start || end + SPACE < from)
         });

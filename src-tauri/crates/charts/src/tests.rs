@@ -147,7 +147,7 @@ fn anything() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// Law: whatever text comes in, the picture is well-formed and holds only the markup that it always holds.
     #[test]

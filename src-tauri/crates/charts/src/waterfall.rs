@@ -50,7 +50,9 @@ pub struct Contribution {
 
 /// One bar.
 struct Step {
-    label: String,
+    name: String,
+    /// ` = value`, or nothing for the bar of the other features.
+    value: String,
     from: f64,
     to: f64,
     /// Ends of the interval on the axis; `None` when the attribution is exact.
@@ -65,7 +67,11 @@ pub fn render(data: &WaterfallChart, size: Size, theme: &Theme, format: Format) 
         let steps = steps(data, decimals);
         let (width, height) = (f64::from(size.width), f64::from(size.height));
         let widest_number = steps.iter().map(|step| text::width(&step.number, NUMBER)).fold(40.0, f64::max);
-        let labels = steps.iter().map(|step| text::width(&step.label, LABEL)).fold(0.0, f64::max).min(width * 0.34);
+        let labels = steps
+            .iter()
+            .map(|step| text::width(&step.name, LABEL) + text::width(&step.value, LABEL))
+            .fold(0.0, f64::max)
+            .min(width * 0.34);
         let row = ((height - 2.0 * END) / steps.len().max(1) as f64).clamp(1.0, ROW);
         let area = PlotArea {
             left: labels + 24.0,
@@ -118,7 +124,9 @@ fn draw_step(
         }
         text_from = text_from.max(high);
     }
-    let label = text::fit(&step.label, LABEL, labels);
+    // A long name gives way before the value does, which tells two alike names apart.
+    let value = text::fit(&step.value, LABEL, labels * 0.5);
+    let label = text::fit(&step.name, LABEL, labels - text::width(&value, LABEL)) + &value;
     sheet.text(&label, (labels + 8.0, middle + LABEL * 0.36), LABEL, HPos::Right, palette.ink)?;
     sheet.text(&step.number, (text_from + 10.0, middle + NUMBER * 0.36), NUMBER, HPos::Left, palette.muted)
 }
@@ -141,7 +149,7 @@ fn steps(data: &WaterfallChart, decimals: usize) -> Vec<Step> {
     let own = if order.len() == data.top + 1 { order.len() } else { data.top.min(order.len()) };
     let (shown, others) = order.split_at(own);
     let mut at = data.base_value;
-    let mut push = |label: String, attribution: f64, below: f64, above: f64| {
+    let mut push = |name: String, value: String, attribution: f64, below: f64, above: f64| {
         let from = at;
         at += attribution;
         let half = f64::midpoint(below, above);
@@ -149,7 +157,8 @@ fn steps(data: &WaterfallChart, decimals: usize) -> Vec<Step> {
         let sign = if attribution < 0.0 { "−" } else { "+" };
         let size = format!("{sign}{:.decimals$}", attribution.abs());
         Step {
-            label,
+            name,
+            value,
             from,
             to: at,
             interval: (!exact).then_some((at - below, at + above)),
@@ -159,15 +168,15 @@ fn steps(data: &WaterfallChart, decimals: usize) -> Vec<Step> {
     let mut steps: Vec<Step> = shown
         .iter()
         .map(|c| {
-            let label = format!("{} = {}", text::clean(&c.feature), text::clean(&c.value));
-            push(label, c.attribution, (c.attribution - c.low).max(0.0), (c.high - c.attribution).max(0.0))
+            let (name, value) = (text::clean(&c.feature), format!(" = {}", text::clean(&c.value)));
+            push(name, value, c.attribution, (c.attribution - c.low).max(0.0), (c.high - c.attribution).max(0.0))
         })
         .collect();
     if !others.is_empty() {
         let total = others.iter().map(|c| c.attribution).sum();
         // Half widths add as independent errors do.
         let half = others.iter().map(|c| ((c.high - c.low) / 2.0).powi(2)).sum::<f64>().sqrt();
-        steps.push(push(format!("{} other features", others.len()), total, half, half));
+        steps.push(push(format!("{} other features", others.len()), String::new(), total, half, half));
     }
     steps
 }
