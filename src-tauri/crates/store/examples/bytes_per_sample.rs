@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let store = Store::open(&folder.path().join("pilothouse.db"), &OpenOptions::default())?;
     let rounds = i64::from(days) * 86_400_000 / INTERVAL_MS;
-    fill(&store, &add_endpoints(&store, endpoints as usize), rounds);
+    fill(&store, &add_endpoints(&store, endpoints as usize), rounds, INTERVAL_MS);
     let size = store.storage_size()?;
     let samples = f64::from(endpoints) * rounds as f64;
     println!("{samples} samples of {endpoints} endpoints, {days} days from {} ms on, bytes per sample:", START.0);

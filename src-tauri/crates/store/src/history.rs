@@ -501,7 +501,8 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        // Every try opens a file, so a failing one is not made smaller for minutes.
+        #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 64, ..ProptestConfig::default() })]
 
         /// Rollup of rollups = rollup of raw: history and summaries from any mixture of minutes, hours and days equal
         /// those of the raw samples, with the same sketch, however the samples were cut into batches.

@@ -6,18 +6,21 @@
 use std::collections::HashMap;
 
 use pilothouse_domain::{EndpointId, Outcome, Phases, Probe, TimestampMs, UnknownReason, VersionId};
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::text::TextCache;
 use crate::{Beat, Store, StoreError, endpoints, rollups};
 
-/// The outcome is kind × 256 + reason ([`Outcome::codes`]), so that `ok`, like a 0 or 1 flag, takes no byte. No foreign
-/// key to the endpoint: removing one would have to remove millions of rows in one transaction.
+/// The outcome is kind × 256 + reason ([`Outcome::codes`]), so that `ok`, like a 0 or 1 flag, takes no byte. What the
+/// fleet screen reads comes first, since SQLite decodes a row only up to the last column asked for. No foreign key to the
+/// endpoint: removing one would have to remove millions of rows in one transaction.
 pub(crate) const V1: &str = "
 CREATE TABLE sample (
     endpoint INTEGER NOT NULL,
     ts_ms INTEGER NOT NULL,
     outcome INTEGER NOT NULL,
+    total_us INTEGER,
+    detail INTEGER,
     late_us INTEGER NOT NULL,
     http_status INTEGER,
     version INTEGER,
@@ -27,10 +30,8 @@ CREATE TABLE sample (
     send_us INTEGER,
     wait_us INTEGER,
     receive_us INTEGER,
-    total_us INTEGER,
     reused INTEGER NOT NULL,
     response_bytes INTEGER NOT NULL,
-    detail INTEGER,
     PRIMARY KEY (endpoint, ts_ms)
 ) STRICT, WITHOUT ROWID;";
 
@@ -152,15 +153,20 @@ pub(crate) fn read(
 /// The last `n` samples of the endpoint as the fleet screen draws them, oldest first.
 pub(crate) fn read_last(connection: &Connection, endpoint: EndpointId, n: u32) -> Result<Vec<Beat>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT ts_ms, outcome, total_us, (SELECT value FROM text WHERE id = detail) FROM sample
-         WHERE endpoint = ?1 ORDER BY ts_ms DESC LIMIT ?2",
+        "SELECT ts_ms, outcome, total_us, detail FROM sample WHERE endpoint = ?1 ORDER BY ts_ms DESC LIMIT ?2",
     )?;
+    // Apart from the rows, because hardly any has one.
+    let mut text = connection.prepare_cached("SELECT value FROM text WHERE id = ?1")?;
     let mut rows = statement.query((endpoint.0, n))?;
     let mut beats = Vec::new();
     while let Some(row) = rows.next()? {
         let at = TimestampMs(row.get(0)?);
         let total_us = row.get::<_, Option<i64>>(2)?.map(saturated);
-        beats.push(Beat { at, outcome: outcome(endpoint, at, row.get(1)?), total_us, detail: row.get(3)? });
+        let detail = match row.get::<_, Option<i64>>(3)? {
+            Some(id) => text.query_row([id], |row| row.get(0)).optional()?,
+            None => None,
+        };
+        beats.push(Beat { at, outcome: outcome(endpoint, at, row.get(1)?), total_us, detail });
     }
     beats.reverse();
     Ok(beats)
