@@ -70,7 +70,9 @@ pub(crate) fn draw_lines(frame: &Frame<'_, '_>, marks: &[Mark]) -> Result<(), Ch
 /// The labels; drawn after the data, on a halo of the background.
 pub(crate) fn draw_labels(frame: &Frame<'_, '_>, marks: &[Mark]) -> Result<(), ChartError> {
     let mut taken: [Vec<(f64, f64)>; ROWS] = Default::default();
-    for mark in marks.iter().filter(|mark| frame.time.holds(mark.at)) {
+    let mut shown: Vec<&Mark> = marks.iter().filter(|mark| frame.time.holds(mark.at)).collect();
+    shown.sort_by_key(|mark| mark.at);
+    for mark in shown {
         let text = text::fit(mark.label.trim(), SMALL, MAX_LABEL);
         if text.is_empty() {
             continue;
