@@ -8,7 +8,9 @@ use pilothouse_charts::{ChartError, Mark, MarkKind, Size, Theme, TimeAxis, plot_
 use pilothouse_domain::{EndpointId, Event, EventKind, Health, TimestampMs, Verdict, VersionId};
 use pilothouse_store::{EventFilter, History};
 
-use crate::types::{Chart, ChartKind, ChartMark, ChartPoint, ChartRequest, ChartSeries, ChartTheme, ImageFormat, PlotArea};
+use crate::types::{
+    Chart, ChartKind, ChartMark, ChartPoint, ChartRequest, ChartSeries, ChartTheme, ImageFormat, PlotArea,
+};
 use crate::{Api, ApiError, Code, convert, explain};
 
 /// Events that may become marks in one chart.
@@ -70,7 +72,13 @@ impl Api {
         })
     }
 
-    async fn history(&self, id: EndpointId, from: TimestampMs, to: TimestampMs, points: u32) -> Result<History, ApiError> {
+    async fn history(
+        &self,
+        id: EndpointId,
+        from: TimestampMs,
+        to: TimestampMs,
+        points: u32,
+    ) -> Result<History, ApiError> {
         Ok(self.engine.with_store(move |store| store.history(id, from, to, points.max(1))).await?)
     }
 }
@@ -107,7 +115,12 @@ fn latency(time: TimeAxis, history: History, marks: Vec<Mark>) -> Drawn {
         p99_us: bucket.p99_us,
     });
     let data = LatencyChart { time, step_ms: history.step_ms, buckets: buckets.collect(), marks };
-    Drawn { data: Data::Latency(data), series: series(&["p50", "p95", "p99", "max"], "us"), points, step_ms: history.step_ms }
+    Drawn {
+        data: Data::Latency(data),
+        series: series(&["p50", "p95", "p99", "max"], "us"),
+        points,
+        step_ms: history.step_ms,
+    }
 }
 
 fn availability(time: TimeAxis, history: History, marks: Vec<Mark>) -> Drawn {
@@ -151,14 +164,21 @@ fn quality(time: TimeAxis, step_ms: i64, evaluations: &[pilothouse_domain::Evalu
         drawn.push(AccuracyPoint { at: evaluation.at, value: main.value, low: main.low, high: main.high, version });
     }
     let columns = series(&[&name, "low", "high"], "");
-    Drawn { data: Data::Quality(AccuracyChart { time, step_ms, points: drawn, marks }), series: columns, points, step_ms: 0 }
+    Drawn {
+        data: Data::Quality(AccuracyChart { time, step_ms, points: drawn, marks }),
+        series: columns,
+        points,
+        step_ms: 0,
+    }
 }
 
 /// Events that explain a line's turn: versions, rollbacks, outages.
 fn mark(event: &Event) -> Option<Mark> {
     let (kind, label) = match &event.kind {
         EventKind::VersionChanged { from: Some(_), to } => (MarkKind::Version, format!("{to} live")),
-        EventKind::RollbackFinished { to, verdict: Verdict::Verified, .. } => (MarkKind::Rollback, format!("rollback to {to}")),
+        EventKind::RollbackFinished { to, verdict: Verdict::Verified, .. } => {
+            (MarkKind::Rollback, format!("rollback to {to}"))
+        }
         EventKind::HealthChanged { to: Health::Down, .. } => (MarkKind::Incident, "down".to_owned()),
         _ => return None,
     };

@@ -2,8 +2,8 @@
 
 use pilothouse_domain::endpoint::{JsonTemplate, Reload, ResponseChecks, Tls};
 use pilothouse_domain::{
-    Auth, ControlPlaneConfig, Endpoint, EndpointId, Environment, EvaluationConfig, GoldenSet, ProbeConfig, Protocol, Target,
-    TimestampMs,
+    Auth, ControlPlaneConfig, Endpoint, EndpointId, Environment, EvaluationConfig, GoldenSet, ProbeConfig, Protocol,
+    Target, TimestampMs,
 };
 use url::Url;
 
@@ -23,9 +23,12 @@ impl Api {
         let url = parse_url("url", &request.url)?;
         let credential = self.engine.credential(&auth(request.auth)).await?;
         let tls = Tls { ca_file: request.ca_file.filter(|path| !path.is_empty()).map(Into::into), ..Tls::default() };
-        let found = pilothouse_serving::detect(self.engine.transport(), &url, &credential, &tls, None)
-            .await
-            .map_err(|failure| ApiError::new(Code::TargetFailed, failure.to_string()).hint("check the address, and that the server runs"))?;
+        let found = pilothouse_serving::detect(self.engine.transport(), &url, &credential, &tls, None).await.map_err(
+            |failure| {
+                ApiError::new(Code::TargetFailed, failure.to_string())
+                    .hint("check the address, and that the server runs")
+            },
+        )?;
         Ok(Detection {
             protocol: found.protocol.map(|protocol| protocol.as_str().to_owned()),
             server: found.server,
@@ -137,8 +140,9 @@ fn parse_url(field: &str, text: &str) -> Result<Url, ApiError> {
     let text = text.trim();
     // People paste `host:port` as often as a whole URL.
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let url = Url::parse(&with_scheme)
-        .map_err(|error| invalid(format!("{field} `{text}` is no URL: {error}")).hint("write it like http://host:8080"))?;
+    let url = Url::parse(&with_scheme).map_err(|error| {
+        invalid(format!("{field} `{text}` is no URL: {error}")).hint("write it like http://host:8080")
+    })?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(invalid(format!("{field} begins with `{}://`", url.scheme())).hint("use http:// or https://"));
     }
@@ -150,13 +154,21 @@ fn parse_url(field: &str, text: &str) -> Result<Url, ApiError> {
 }
 
 fn json_template(draft: JsonDraft) -> Result<JsonTemplate, ApiError> {
-    let body = serde_json::from_str(&draft.body).map_err(|error| invalid(format!("the request body is not JSON: {error}")))?;
+    let body =
+        serde_json::from_str(&draft.body).map_err(|error| invalid(format!("the request body is not JSON: {error}")))?;
     for pointer in [Some(&draft.prediction), draft.version.as_ref()].into_iter().flatten() {
         if !pointer.is_empty() && !pointer.starts_with('/') {
-            return Err(invalid(format!("`{pointer}` is no JSON pointer")).hint("write it like /predictions or /result/0"));
+            return Err(
+                invalid(format!("`{pointer}` is no JSON pointer")).hint("write it like /predictions or /result/0")
+            );
         }
     }
-    Ok(JsonTemplate { path: draft.path, body, prediction: draft.prediction, version: draft.version.filter(|text| !text.is_empty()) })
+    Ok(JsonTemplate {
+        path: draft.path,
+        body,
+        prediction: draft.prediction,
+        version: draft.version.filter(|text| !text.is_empty()),
+    })
 }
 
 fn auth(draft: AuthDraft) -> Auth {
@@ -179,11 +191,14 @@ fn auth_draft(auth: &Auth) -> AuthDraft {
 
 fn control_plane(draft: ControlPlaneDraft) -> Result<ControlPlaneConfig, ApiError> {
     Ok(match draft {
-        ControlPlaneDraft::Demo { url, model } => ControlPlaneConfig::Demo { url: parse_url("control_plane.url", &url)?, model },
+        ControlPlaneDraft::Demo { url, model } => {
+            ControlPlaneConfig::Demo { url: parse_url("control_plane.url", &url)?, model }
+        }
         ControlPlaneDraft::Mlflow { url, model, alias, auth: auth_, reload } => {
             for (field, value) in [("control_plane.model", &model), ("control_plane.alias", &alias)] {
                 if value.trim().is_empty() {
-                    return Err(invalid(format!("{field} is empty")).hint("name the registered model and the alias that production follows"));
+                    return Err(invalid(format!("{field} is empty"))
+                        .hint("name the registered model and the alias that production follows"));
                 }
             }
             let reload = reload.map(|reload| match reload {
@@ -232,7 +247,9 @@ pub(crate) fn draft(endpoint: &Endpoint, golden_set: Option<&GoldenSet>) -> Endp
 
 fn control_plane_draft(config: &ControlPlaneConfig) -> ControlPlaneDraft {
     match config {
-        ControlPlaneConfig::Demo { url, model } => ControlPlaneDraft::Demo { url: url.to_string(), model: model.clone() },
+        ControlPlaneConfig::Demo { url, model } => {
+            ControlPlaneDraft::Demo { url: url.to_string(), model: model.clone() }
+        }
         ControlPlaneConfig::Mlflow { url, model, alias, auth, reload } => ControlPlaneDraft::Mlflow {
             url: url.to_string(),
             model: model.clone(),

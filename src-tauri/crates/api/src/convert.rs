@@ -20,17 +20,25 @@ impl ApiError {
         let (code, hint) = match error {
             EngineError::Store(error) => store_code(error),
             EngineError::Secret(error) => (secret_code(error), None),
-            EngineError::Serving(_) | EngineError::Setting(_) | EngineError::NotConfirmed { .. } => (Code::InvalidInput, None),
+            EngineError::Serving(_) | EngineError::Setting(_) | EngineError::NotConfirmed { .. } => {
+                (Code::InvalidInput, None)
+            }
             EngineError::Control(_) => (Code::ControlPlaneFailed, None),
             EngineError::Stats(_) => (Code::NotEnoughData, None),
             EngineError::Explain(_) => (Code::InvalidInput, Some("choose a larger budget or another row")),
             EngineError::NoEndpoint(_) | EngineError::NotFound { .. } => (Code::NotFound, None),
-            EngineError::Target { .. } => (Code::TargetFailed, Some("look at the endpoint's Health tab for when this began")),
+            EngineError::Target { .. } => {
+                (Code::TargetFailed, Some("look at the endpoint's Health tab for when this began"))
+            }
             EngineError::Outputs { .. } => {
                 (Code::TargetFailed, Some("compare the golden set's task and classes with what the model answers"))
             }
-            EngineError::Ours { .. } => (Code::Internal, Some("check this machine's network, proxy and keyring, then try again")),
-            EngineError::NoGoldenSet(_) | EngineError::NoControlPlane(_) | EngineError::NoTarget(_) => (Code::NotEnoughData, None),
+            EngineError::Ours { .. } => {
+                (Code::Internal, Some("check this machine's network, proxy and keyring, then try again"))
+            }
+            EngineError::NoGoldenSet(_) | EngineError::NoControlPlane(_) | EngineError::NoTarget(_) => {
+                (Code::NotEnoughData, None)
+            }
             EngineError::Blocked(_) => (Code::Blocked, Some("make a new plan to see the checks as they stand now")),
             EngineError::RunElsewhere(_) => (Code::Conflict, Some("wait until it ends")),
             EngineError::Cancelled => (Code::Cancelled, None),
@@ -172,8 +180,11 @@ pub(crate) fn keyring_state(state: KeyringState) -> types::SecretState {
 
 pub(crate) fn range(from_ms: i64, to_ms: i64) -> Result<(TimestampMs, TimestampMs), ApiError> {
     if from_ms >= to_ms {
-        return Err(ApiError::new(Code::InvalidInput, format!("the range begins at {from_ms} and ends at {to_ms}: it is empty"))
-            .hint("choose an end after the beginning"));
+        return Err(ApiError::new(
+            Code::InvalidInput,
+            format!("the range begins at {from_ms} and ends at {to_ms}: it is empty"),
+        )
+        .hint("choose an end after the beginning"));
     }
     Ok((TimestampMs(from_ms), TimestampMs(to_ms)))
 }

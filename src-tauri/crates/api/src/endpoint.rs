@@ -22,7 +22,8 @@ impl Api {
         let id = EndpointId(request.id);
         let endpoint = self.engine.endpoint(id).await?;
         let now = self.engine.now();
-        let filter = EventFilter { endpoint: Some(id), from: endpoint.created.plus_ms(-1), to: now.plus_ms(1), limit: EVENTS };
+        let filter =
+            EventFilter { endpoint: Some(id), from: endpoint.created.plus_ms(-1), to: now.plus_ms(1), limit: EVENTS };
         let events = self.engine.with_store(move |store| store.events(&filter)).await?;
         let golden_set = match &endpoint.evaluation {
             Some(config) => Some(self.engine.golden_set(config.golden_set).await?),
@@ -123,7 +124,8 @@ impl Api {
     pub async fn endpoint_remove(&self, request: EndpointRemoveRequest) -> Result<Empty, ApiError> {
         let endpoint = self.engine.endpoint(EndpointId(request.id)).await?;
         if request.confirm != endpoint.name {
-            let message = format!("the typed name `{}` is not `{}`; nothing was removed", request.confirm, endpoint.name);
+            let message =
+                format!("the typed name `{}` is not `{}`; nothing was removed", request.confirm, endpoint.name);
             return Err(ApiError::new(Code::InvalidInput, message).hint("type the endpoint's name exactly"));
         }
         self.engine.remove_endpoint(endpoint.id).await?;

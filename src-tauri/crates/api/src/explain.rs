@@ -8,8 +8,8 @@ use pilothouse_domain::{EndpointId, Table};
 use pilothouse_engine::{ExplainRow, ExplainTask, Explained, JobState};
 
 use crate::types::{
-    Attribution, Empty, ExplainCost, ExplainJob, ExplainRequest, Explanation, Image, ImageFormat, JobRequest, JobStarted,
-    PredictRequest, PredictResponse, WaterfallRequest,
+    Attribution, Empty, ExplainCost, ExplainJob, ExplainRequest, Explanation, Image, ImageFormat, JobRequest,
+    JobStarted, PredictRequest, PredictResponse, WaterfallRequest,
 };
 use crate::{Api, ApiError, Code, chart, tables};
 
@@ -104,8 +104,11 @@ impl Api {
                 ExplainRow::Cells(cells(texts, &golden_set.table.columns)?)
             }
             _ => {
-                return Err(ApiError::new(Code::InvalidInput, "an explanation takes either a golden row's index or cells")
-                    .hint("give one of them"));
+                return Err(ApiError::new(
+                    Code::InvalidInput,
+                    "an explanation takes either a golden row's index or cells",
+                )
+                .hint("give one of them"));
             }
         };
         Ok(ExplainTask { endpoint: id, row, output: request.output, budget: request.budget, seed: request.seed })

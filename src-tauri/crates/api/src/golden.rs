@@ -3,7 +3,9 @@
 use pilothouse_domain::{EndpointId, Evaluation, GoldenSet, GoldenSetId, Label, Task};
 use pilothouse_engine::Topic;
 
-use crate::types::{Empty, GoldenRow, GoldenRows, GoldenRowsRequest, GoldenSetImport, GoldenSetSummary, GoldenSets, RowPreset};
+use crate::types::{
+    Empty, GoldenRow, GoldenRows, GoldenRowsRequest, GoldenSetImport, GoldenSetSummary, GoldenSets, RowPreset,
+};
 use crate::{Api, ApiError, Code, endpoint, tables};
 
 impl Api {
@@ -20,7 +22,8 @@ impl Api {
         }
         let (task, labels) = tables::labels(&label_cells, request.task.trim(), request.positive.trim())?;
         let created = self.engine.now();
-        let mut golden_set = GoldenSet { id: GoldenSetId(0), name, task, table, labels, created, source: request.source };
+        let mut golden_set =
+            GoldenSet { id: GoldenSetId(0), name, task, table, labels, created, source: request.source };
         let stored = golden_set.clone();
         golden_set.id = self.engine.with_store(move |store| store.add_golden_set(&stored)).await?;
         self.engine.announce(Topic::GoldenSets);
@@ -73,7 +76,9 @@ impl Api {
         }
         let total = rows.len() as u32;
         let page = rows.into_iter().skip(request.offset as usize).take(request.limit.clamp(1, 500) as usize).collect();
-        let version = |evaluation: Option<Evaluation>| evaluation.and_then(|evaluation| evaluation.version).map(|v| v.to_string());
+        let version = |evaluation: Option<Evaluation>| {
+            evaluation.and_then(|evaluation| evaluation.version).map(|v| v.to_string())
+        };
         Ok(GoldenRows {
             columns: golden_set.table.columns.iter().map(|column| column.name.clone()).collect(),
             outputs: pilothouse_engine::output_names(&golden_set.task),
@@ -85,7 +90,12 @@ impl Api {
     }
 }
 
-fn rows(golden_set: &GoldenSet, latest: Option<&Evaluation>, before: Option<&Evaluation>, preset: RowPreset) -> Vec<GoldenRow> {
+fn rows(
+    golden_set: &GoldenSet,
+    latest: Option<&Evaluation>,
+    before: Option<&Evaluation>,
+    preset: RowPreset,
+) -> Vec<GoldenRow> {
     let of = |evaluation: Option<&Evaluation>, index: usize| evaluation.and_then(|e| e.predictions.get(index)).cloned();
     let mut rows: Vec<(f64, bool, GoldenRow)> = golden_set
         .table

@@ -4,7 +4,9 @@ use pilothouse_domain as domain;
 use pilothouse_domain::rollback::{Follows, StepState};
 use pilothouse_domain::{CheckStatus, EndpointId, PlanId, RunId, RunState, Verdict, VersionId};
 
-use crate::types::{self, EndpointRequest, Fact, RollbackApplyRequest, RollbackPlanRequest, RollbackRuns, RollbackStatusRequest};
+use crate::types::{
+    self, EndpointRequest, Fact, RollbackApplyRequest, RollbackPlanRequest, RollbackRuns, RollbackStatusRequest,
+};
 use crate::{Api, ApiError};
 
 impl Api {
@@ -169,7 +171,8 @@ fn fact(value: &serde_json::Value) -> String {
     if let Ok(metrics) = serde_json::from_value::<Vec<domain::Metric>>(value.clone())
         && let Some(main) = metrics.first()
     {
-        let number = |number: Option<f64>| number.map_or_else(|| "undefined".to_owned(), |number| format!("{number:.3}"));
+        let number =
+            |number: Option<f64>| number.map_or_else(|| "undefined".to_owned(), |number| format!("{number:.3}"));
         return format!("{} {} ({} to {})", main.name, number(main.value), number(main.low), number(main.high));
     }
     match value {

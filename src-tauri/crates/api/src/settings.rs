@@ -12,8 +12,11 @@ impl Api {
         let theme = self.engine.with_store(|store| store.setting("theme")).await?;
         let theme = theme.and_then(|theme| serde_json::from_value(theme).ok()).unwrap_or(ThemeChoice::System);
         let retention = self.engine.retention().await?;
-        let retention =
-            Retention { raw_days: retention.raw_days, minute_days: retention.minute_days, hour_days: retention.hour_days };
+        let retention = Retention {
+            raw_days: retention.raw_days,
+            minute_days: retention.minute_days,
+            hour_days: retention.hour_days,
+        };
         let size = |suffix: &str| {
             let mut path = self.database.as_os_str().to_owned();
             path.push(suffix);
@@ -33,9 +36,11 @@ impl Api {
         let Retention { raw_days, minute_days, hour_days } = request.retention;
         let in_order = raw_days >= 1 && raw_days <= minute_days && minute_days <= hour_days && hour_days <= 36_500;
         if !in_order {
-            let message = format!("kept days must rise: single probes {raw_days}, minutes {minute_days}, hours {hour_days}");
-            return Err(ApiError::new(Code::InvalidInput, message)
-                .hint("keep single probes at least 1 day, minutes at least as long, and hours at least as long as minutes"));
+            let message =
+                format!("kept days must rise: single probes {raw_days}, minutes {minute_days}, hours {hour_days}");
+            return Err(ApiError::new(Code::InvalidInput, message).hint(
+                "keep single probes at least 1 day, minutes at least as long, and hours at least as long as minutes",
+            ));
         }
         let theme = json!(request.theme);
         let retention = json!({ "raw_days": raw_days, "minute_days": minute_days, "hour_days": hour_days });

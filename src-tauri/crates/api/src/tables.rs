@@ -41,7 +41,12 @@ fn read_csv(text: &str) -> Result<Table, ApiError> {
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| invalid(format!("the CSV cannot be read: {error}")))?;
-        rows.push(record.iter().map(|text| if text.is_empty() { Cell::Missing } else { Cell::Text(text.to_owned()) }).collect());
+        rows.push(
+            record
+                .iter()
+                .map(|text| if text.is_empty() { Cell::Missing } else { Cell::Text(text.to_owned()) })
+                .collect(),
+        );
         check_size(rows.len())?;
     }
     Ok(typed(names, rows))
@@ -158,11 +163,19 @@ pub fn labels(cells: &[Cell], task: &str, positive: &str) -> Result<(Task, Vec<L
         "" if classes.len() == 2 => "binary",
         "" if (whole || !numbers) && classes.len() <= 20 => "multiclass",
         "" if numbers => "regression",
-        "" => return Err(invalid(format!("the labels are {} different texts", classes.len())).hint("choose the label column")),
+        "" => {
+            return Err(
+                invalid(format!("the labels are {} different texts", classes.len())).hint("choose the label column")
+            );
+        }
         given => given,
     };
     let class_labels = |classes: &[String]| -> Vec<Label> {
-        texts.iter().filter_map(|text| classes.iter().position(|class| class == text)).map(|index| Label::Class(index as u32)).collect()
+        texts
+            .iter()
+            .filter_map(|text| classes.iter().position(|class| class == text))
+            .map(|index| Label::Class(index as u32))
+            .collect()
     };
     match task {
         "binary" => {
@@ -173,7 +186,9 @@ pub fn labels(cells: &[Cell], task: &str, positive: &str) -> Result<(Task, Vec<L
                 "" => [first, second],
                 positive if positive == second => [first, second],
                 positive if positive == first => [second, first],
-                other => return Err(invalid(format!("the positive label `{other}` is neither `{first}` nor `{second}`"))),
+                other => {
+                    return Err(invalid(format!("the positive label `{other}` is neither `{first}` nor `{second}`")));
+                }
             };
             let labels = class_labels(&classes);
             Ok((Task::Binary { classes }, labels))
@@ -225,9 +240,11 @@ pub fn to_json(table: &Table) -> String {
         .rows
         .iter()
         .map(|row| {
-            let fields = table.columns.iter().zip(row).map(|(column, cell)| {
-                (column.name.clone(), serde_json::to_value(cell).unwrap_or(Value::Null))
-            });
+            let fields = table
+                .columns
+                .iter()
+                .zip(row)
+                .map(|(column, cell)| (column.name.clone(), serde_json::to_value(cell).unwrap_or(Value::Null)));
             Value::Object(fields.collect()).to_string()
         })
         .collect();
@@ -254,7 +271,8 @@ mod tests {
     #[test]
     fn the_kind_is_read_from_the_content() {
         let csv = read("\u{feff}age,purpose\n22,car\n,\"radio, TV\"\n").expect("CSV");
-        let lines = read("{\"age\": 22, \"purpose\": \"car\"}\n\n{\"purpose\": \"radio, TV\", \"age\": null}").expect("JSON Lines");
+        let lines = read("{\"age\": 22, \"purpose\": \"car\"}\n\n{\"purpose\": \"radio, TV\", \"age\": null}")
+            .expect("JSON Lines");
         let array = read(" [{\"age\": 22, \"purpose\": \"car\"}, {\"purpose\": \"radio, TV\"}]").expect("JSON");
         assert_eq!(csv, lines);
         assert_eq!(csv, array);
@@ -285,7 +303,11 @@ mod tests {
         };
         check(&texts(&["good", "bad"]), "", &Task::Binary { classes: ["bad".into(), "good".into()] });
         check(&texts(&["good", "bad"]), "bad", &Task::Binary { classes: ["good".into(), "bad".into()] });
-        check(&numbers(&[10.0, 9.0, 2.0]), "", &Task::Multiclass { classes: vec!["2".into(), "9".into(), "10".into()] });
+        check(
+            &numbers(&[10.0, 9.0, 2.0]),
+            "",
+            &Task::Multiclass { classes: vec!["2".into(), "9".into(), "10".into()] },
+        );
         check(&numbers(&[1.5, 2.5, 3.5]), "", &Task::Regression);
         assert!(labels(&texts(&["a", "b", "c"]), "binary", "").is_err());
         assert!(labels(&texts(&["a", "b"]), "regression", "").is_err());

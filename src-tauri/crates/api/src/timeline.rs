@@ -12,7 +12,8 @@ impl Api {
     /// Events, newest first.
     pub async fn timeline(&self, request: TimelineRequest) -> Result<Timeline, ApiError> {
         let (from, to) = convert::range(request.from_ms, request.to_ms)?;
-        let filter = EventFilter { endpoint: request.id.map(EndpointId), from, to, limit: request.limit.clamp(1, 1_000) };
+        let filter =
+            EventFilter { endpoint: request.id.map(EndpointId), from, to, limit: request.limit.clamp(1, 1_000) };
         let (events, names) = self.engine.with_store(move |store| Ok((store.events(&filter)?, names(store)?))).await?;
         let name = |event: &Event| event.endpoint.and_then(|id| names.get(&id)).map(String::as_str);
         Ok(Timeline { events: events.iter().map(|event| self::event(event, name(event))).collect() })
@@ -21,8 +22,10 @@ impl Api {
     /// Audit entries, newest first.
     pub async fn audit(&self, request: AuditRequest) -> Result<Audit, ApiError> {
         let limit = request.limit.clamp(1, 1_000);
-        let (entries, names) =
-            self.engine.with_store(move |store| Ok((store.audit_entries(limit, request.before)?, names(store)?))).await?;
+        let (entries, names) = self
+            .engine
+            .with_store(move |store| Ok((store.audit_entries(limit, request.before)?, names(store)?)))
+            .await?;
         let entries = entries.into_iter().map(|entry| AuditEntry {
             id: entry.id,
             at_ms: entry.at.0,
@@ -86,7 +89,9 @@ fn in_words(kind: &EventKind, at: TimestampMs) -> (&'static str, Tone, String) {
             let value = value.map_or_else(|| "undefined".to_owned(), |value| format!("{value:.3}"));
             ("evaluated", Tone::Info, format!("{version}{metric} {value}"))
         }
-        EventKind::EvaluationFailed { reason } => ("evaluation_failed", Tone::Warn, with_reason("Evaluation failed", reason)),
+        EventKind::EvaluationFailed { reason } => {
+            ("evaluation_failed", Tone::Warn, with_reason("Evaluation failed", reason))
+        }
         EventKind::Gap { reason, from } => {
             let seconds = at.since(*from) / 1_000;
             let text = format!("Not watched for {}: {}", duration(seconds), reason.phrase());
@@ -100,7 +105,9 @@ fn in_words(kind: &EventKind, at: TimestampMs) -> (&'static str, Tone, String) {
             let (tone, text) = verdict_in_words(*verdict, to);
             ("rollback_finished", tone, text)
         }
-        EventKind::FaultInjected { fault } if fault == "none" => ("fault_injected", Tone::Info, "Demo fault cleared".into()),
+        EventKind::FaultInjected { fault } if fault == "none" => {
+            ("fault_injected", Tone::Info, "Demo fault cleared".into())
+        }
         EventKind::FaultInjected { fault } => {
             ("fault_injected", Tone::Info, format!("Demo fault injected: {}", fault.replace('_', " ")))
         }

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use pilothouse_domain::version::VersionSource;
-use pilothouse_domain::{ControlPlaneConfig, Endpoint, EndpointId, Evaluation, LiveVersion, ModelVersion, TimestampMs, VersionId};
+use pilothouse_domain::{
+    ControlPlaneConfig, Endpoint, EndpointId, Evaluation, LiveVersion, ModelVersion, TimestampMs, VersionId,
+};
 
 use crate::types::{EndpointRequest, LiveStretch, NamedValue, VersionFacts, Versions};
 use crate::{Api, ApiError, convert};
@@ -49,7 +51,8 @@ impl Api {
                         ids.push(stretch.version.clone());
                     }
                 }
-                let listed: HashMap<&VersionId, &ModelVersion> = listed.iter().map(|version| (&version.id, version)).collect();
+                let listed: HashMap<&VersionId, &ModelVersion> =
+                    listed.iter().map(|version| (&version.id, version)).collect();
                 let mut facts = Vec::with_capacity(ids.len());
                 for version in &ids {
                     let evaluation = store.latest_evaluation(id, Some(version))?;

@@ -173,7 +173,12 @@ impl Engine {
     }
 
     /// Writes an event and says what it made stale.
-    pub async fn record_event(&self, endpoint: Option<EndpointId>, at: TimestampMs, kind: EventKind) -> Result<(), EngineError> {
+    pub async fn record_event(
+        &self,
+        endpoint: Option<EndpointId>,
+        at: TimestampMs,
+        kind: EventKind,
+    ) -> Result<(), EngineError> {
         let event = Event { id: 0, at, endpoint, kind };
         self.with_store(move |store| store.append_event(&event)).await?;
         if let Some(id) = endpoint {
@@ -258,7 +263,9 @@ impl Engine {
 
     /// Reads the client certificate and its key, where mutual TLS is configured.
     pub async fn identity(&self, tls: &Tls) -> Result<Option<ClientIdentity>, EngineError> {
-        let (Some(file), Some(secret)) = (&tls.client_certificate_file, &tls.client_key_secret) else { return Ok(None) };
+        let (Some(file), Some(secret)) = (&tls.client_certificate_file, &tls.client_key_secret) else {
+            return Ok(None);
+        };
         let key_pem = self.inner.secrets.get(secret).await?;
         let file = file.clone();
         let certificate_pem = tokio::task::spawn_blocking(move || {
@@ -278,7 +285,8 @@ impl Engine {
 pub(crate) fn try_lock(database: &Path, name: &str) -> Result<Option<File>, EngineError> {
     let mut path = database.as_os_str().to_owned();
     path.push(format!(".{name}.lock"));
-    let internal = |error: std::io::Error| EngineError::Internal(format!("lock file {}: {error}", Path::new(&path).display()));
+    let internal =
+        |error: std::io::Error| EngineError::Internal(format!("lock file {}: {error}", Path::new(&path).display()));
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(internal)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),

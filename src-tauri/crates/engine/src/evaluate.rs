@@ -2,9 +2,7 @@
 
 use std::time::Instant;
 
-use pilothouse_domain::{
-    Cell, EndpointId, Evaluation, EvaluationId, EventKind, GoldenSet, Outcome, Table, VersionId,
-};
+use pilothouse_domain::{Cell, EndpointId, Evaluation, EvaluationId, EventKind, GoldenSet, Outcome, Table, VersionId};
 use pilothouse_serving::{ModelClient, PredictFailure};
 use pilothouse_stats::{MetricOptions, evaluate};
 
@@ -83,7 +81,8 @@ impl Engine {
         // The timeline tells changes; an evaluation like the one before is in the chart anyway.
         let state = self.judge(&watched.endpoint, evaluation.clone()).await?;
         let before = std::mem::replace(&mut *lock(&watched.quality), state.clone());
-        let is_news = before.latest.is_none_or(|last| last.version != evaluation.version) || before.problem != state.problem;
+        let is_news =
+            before.latest.is_none_or(|last| last.version != evaluation.version) || before.problem != state.problem;
         if is_news {
             self.record_event(Some(id), evaluation.at, kind).await?;
         }
@@ -103,7 +102,11 @@ impl Engine {
     }
 
     /// Asks an endpoint's model for the outputs of some rows, as its golden set's task reads them.
-    pub async fn predict(&self, id: EndpointId, table: &Table) -> Result<(Vec<Vec<f64>>, Option<VersionId>), EngineError> {
+    pub async fn predict(
+        &self,
+        id: EndpointId,
+        table: &Table,
+    ) -> Result<(Vec<Vec<f64>>, Option<VersionId>), EngineError> {
         let watched = self.watched_or_ad_hoc(id).await?;
         let endpoint = &watched.endpoint;
         let Some(config) = &endpoint.evaluation else { return Err(EngineError::NoGoldenSet(endpoint.name.clone())) };

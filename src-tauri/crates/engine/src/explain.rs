@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use pilothouse_domain::{Cell, ColumnKind, EndpointId, GoldenSet, Table, Task, TimestampMs, VersionId};
 use pilothouse_explain::{
-    Budget, Control, Cost, Explainer, Matrix, Model, ModelError, Progress, ShapleyExplanation, ShapleyRequest, cost, shapley,
+    Budget, Control, Cost, Explainer, Matrix, Model, ModelError, Progress, ShapleyExplanation, ShapleyRequest, cost,
+    shapley,
 };
 use pilothouse_serving::ModelClient;
 use rand::SeedableRng;
@@ -199,9 +200,8 @@ impl Engine {
         let golden_set = self.golden_set(config.golden_set).await?;
         let table = &golden_set.table;
         let row = match &task.row {
-            ExplainRow::Golden(index) => table.rows.get(*index as usize).cloned().ok_or_else(|| EngineError::NotFound {
-                what: "golden row",
-                name: format!("{index} (there are {})", table.rows.len()),
+            ExplainRow::Golden(index) => table.rows.get(*index as usize).cloned().ok_or_else(|| {
+                EngineError::NotFound { what: "golden row", name: format!("{index} (there are {})", table.rows.len()) }
             })?,
             ExplainRow::Cells(cells) if cells.len() == table.columns.len() => cells.clone(),
             ExplainRow::Cells(cells) => {
@@ -262,7 +262,11 @@ fn explain(
     };
     let explanation = shapley(&model, &request).map_err(|error| {
         // The model's own failure says more than the estimator's "the model failed".
-        if cancel.load(Ordering::Relaxed) { EngineError::Cancelled } else { lock(&model.failure).take().unwrap_or(error.into()) }
+        if cancel.load(Ordering::Relaxed) {
+            EngineError::Cancelled
+        } else {
+            lock(&model.failure).take().unwrap_or(error.into())
+        }
     })?;
     let golden_set = &prepared.golden_set;
     let version = lock(&model.version).clone();

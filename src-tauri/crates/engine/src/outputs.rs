@@ -31,10 +31,13 @@ fn regression(index: usize, row: &[Cell]) -> Result<Vec<f64>, String> {
 
 fn classification(index: usize, row: &[Cell], classes: &[String], labels: bool) -> Result<Vec<f64>, String> {
     if row.len() == classes.len() && row.len() > 1 {
-        let values = numbers(row)
-            .ok_or_else(|| format!("row {index} should be {} probabilities, but is {}", classes.len(), describe(row)))?;
+        let values = numbers(row).ok_or_else(|| {
+            format!("row {index} should be {} probabilities, but is {}", classes.len(), describe(row))
+        })?;
         let sum: f64 = values.iter().sum();
-        if values.iter().any(|p| !(-SUM_TOLERANCE..=1.0 + SUM_TOLERANCE).contains(p)) || (sum - 1.0).abs() > SUM_TOLERANCE {
+        if values.iter().any(|p| !(-SUM_TOLERANCE..=1.0 + SUM_TOLERANCE).contains(p))
+            || (sum - 1.0).abs() > SUM_TOLERANCE
+        {
             return Err(format!("row {index} holds no probabilities: they sum to {sum:.4}"));
         }
         return Ok(values);
@@ -47,25 +50,27 @@ fn classification(index: usize, row: &[Cell], classes: &[String], labels: bool) 
             Ok(vec![1.0 - value, *value])
         }
         [cell @ (Cell::Number(_) | Cell::Text(_))] => {
-            let position = class_index(cell, classes)
-                .ok_or_else(|| format!("row {index} is {}, which is none of the classes {}", describe(row), classes.join(", ")))?;
+            let position = class_index(cell, classes).ok_or_else(|| {
+                format!("row {index} is {}, which is none of the classes {}", describe(row), classes.join(", "))
+            })?;
             Ok((0..classes.len()).map(|class| f64::from(u8::from(class == position))).collect())
         }
-        _ => Err(format!("row {index} should be {} probabilities or one class, but is {}", classes.len(), describe(row))),
+        _ => {
+            Err(format!("row {index} should be {} probabilities or one class, but is {}", classes.len(), describe(row)))
+        }
     }
 }
 
 fn class_index(cell: &Cell, classes: &[String]) -> Option<usize> {
     match cell {
         Cell::Text(text) => classes.iter().position(|class| class == text),
-        Cell::Number(value) => classes
-            .iter()
-            .position(|class| class.parse::<f64>().is_ok_and(|class| class == *value))
-            .or_else(|| {
+        Cell::Number(value) => {
+            classes.iter().position(|class| class.parse::<f64>().is_ok_and(|class| class == *value)).or_else(|| {
                 let index = *value as usize;
                 let names_are_numbers = classes.iter().any(|class| class.parse::<f64>().is_ok());
                 (!names_are_numbers && value.fract() == 0.0 && *value >= 0.0 && index < classes.len()).then_some(index)
-            }),
+            })
+        }
         Cell::Missing => None,
     }
 }
@@ -109,7 +114,10 @@ mod tests {
     fn probabilities_labels_and_indices_are_understood() {
         let rows = [vec![Cell::Number(0.25), Cell::Number(0.75)]];
         assert_eq!(outputs_for_task(&binary(), &rows), Ok(vec![vec![0.25, 0.75]]));
-        assert_eq!(outputs_for_task(&binary(), &[number(0.75), number(1.0)]), Ok(vec![vec![0.25, 0.75], vec![0.0, 1.0]]));
+        assert_eq!(
+            outputs_for_task(&binary(), &[number(0.75), number(1.0)]),
+            Ok(vec![vec![0.25, 0.75], vec![0.0, 1.0]])
+        );
         assert_eq!(outputs_for_task(&binary(), &[number(1.0), number(0.0)]), Ok(vec![vec![0.0, 1.0], vec![1.0, 0.0]]));
         assert_eq!(outputs_for_task(&binary(), &[vec![Cell::Text("bad".into())]]), Ok(vec![vec![1.0, 0.0]]));
         assert_eq!(outputs_for_task(&wine(), &[number(2.0)]), Ok(vec![vec![0.0, 0.0, 1.0]]));

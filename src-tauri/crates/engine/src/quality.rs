@@ -68,7 +68,8 @@ pub(crate) fn compare(golden_set: &GoldenSet, before: &Evaluation, after: &Evalu
         let options = MetricOptions::default();
         (paired_r2_difference(&labels, &values(before), &values(after), &options).ok()??, 0, 0)
     } else {
-        let correct = |evaluation: &Evaluation| correct(&golden_set.task, &golden_set.labels, &evaluation.predictions).ok();
+        let correct =
+            |evaluation: &Evaluation| correct(&golden_set.task, &golden_set.labels, &evaluation.predictions).ok();
         let (before, after) = (correct(before)?, correct(after)?);
         let pairs = || before.iter().zip(&after);
         let worse = pairs().filter(|(before, after)| **before && !**after).count() as u32;
@@ -163,7 +164,9 @@ impl Engine {
         let mut previous_good = None;
         for version in &earlier {
             let wanted = version.clone();
-            let Some(before) = self.with_store(move |store| store.latest_evaluation(id, Some(&wanted))).await? else { continue };
+            let Some(before) = self.with_store(move |store| store.latest_evaluation(id, Some(&wanted))).await? else {
+                continue;
+            };
             let Some(found) = compare(&golden_set, &before, &latest) else { continue };
             let worse_than_it = !found.is_significant() || found.is_fall();
             if worse_than_it && previous_good.is_none() {

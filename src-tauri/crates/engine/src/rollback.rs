@@ -47,7 +47,11 @@ enum Sending {
 
 impl Engine {
     /// Prepares a rollback of an endpoint to `to`, or to the last good version before the live one. Only reads.
-    pub async fn prepare_rollback(&self, id: EndpointId, to: Option<VersionId>) -> Result<PreparedRollback, EngineError> {
+    pub async fn prepare_rollback(
+        &self,
+        id: EndpointId,
+        to: Option<VersionId>,
+    ) -> Result<PreparedRollback, EngineError> {
         let watched = self.watched_or_ad_hoc(id).await?;
         let endpoint = &watched.endpoint;
         let state = self.refresh_control_state(&watched).await?;
@@ -118,7 +122,8 @@ impl Engine {
     async fn golden_check(&self, endpoint: &Endpoint, to: &VersionId) -> Result<Check, EngineError> {
         let check = |status, detail: String| Check { check: "golden_set".into(), status, detail };
         let Some(config) = &endpoint.evaluation else {
-            let detail = "no golden set is configured, so the result can not be VERIFIED; import one on the Accuracy tab";
+            let detail =
+                "no golden set is configured, so the result can not be VERIFIED; import one on the Accuracy tab";
             return Ok(check(CheckStatus::Warn, detail.into()));
         };
         let (id, to) = (endpoint.id, to.clone());
@@ -129,7 +134,10 @@ impl Engine {
                 let main = evaluation.main();
                 let (name, value) = main.map_or(("quality", None), |metric| (metric.name.as_str(), metric.value));
                 let value = value.map_or_else(|| "undefined".to_owned(), |value| format!("{value:.3}"));
-                check(CheckStatus::Pass, format!("when it was live the target had {name} {value} on {} golden rows", evaluation.n))
+                check(
+                    CheckStatus::Pass,
+                    format!("when it was live the target had {name} {value} on {} golden rows", evaluation.n),
+                )
             }
             None => check(
                 CheckStatus::Warn,
@@ -140,7 +148,12 @@ impl Engine {
 
     /// Confirms a plan: checks it once more, writes the run down and begins to carry it out. Gives the run back at once;
     /// its progress is read with [`Engine::run`].
-    pub async fn apply_rollback(&self, plan_id: &PlanId, typed_name: &str, reason: &str) -> Result<RollbackRun, EngineError> {
+    pub async fn apply_rollback(
+        &self,
+        plan_id: &PlanId,
+        typed_name: &str,
+        reason: &str,
+    ) -> Result<RollbackRun, EngineError> {
         let wanted = plan_id.clone();
         let plan = self
             .with_store(move |store| store.plan(&wanted))
@@ -165,7 +178,8 @@ impl Engine {
             evidence: json!({}),
             plan,
         };
-        let lock = try_lock(&self.inner.database, &run_lock(&run.id))?.ok_or_else(|| EngineError::RunElsewhere(run.id.clone()))?;
+        let lock = try_lock(&self.inner.database, &run_lock(&run.id))?
+            .ok_or_else(|| EngineError::RunElsewhere(run.id.clone()))?;
         if let Some(block) = run.preflight.iter().find(|check| check.status == CheckStatus::Block) {
             return Err(EngineError::Blocked(format!("{}: {}", block.check, block.detail)));
         }
@@ -177,7 +191,8 @@ impl Engine {
         let evidence = json!({ "run": run.id, "preflight": run.preflight });
         let before = json!({ "version": run.plan.from });
         self.record_audit("rollback.apply", Some(endpoint.id), &run.reason, before, after, evidence).await?;
-        let kind = EventKind::RollbackStarted { run: run.id.clone(), from: run.plan.from.clone(), to: run.plan.to.clone() };
+        let kind =
+            EventKind::RollbackStarted { run: run.id.clone(), from: run.plan.from.clone(), to: run.plan.to.clone() };
         self.record_event(Some(endpoint.id), run.started, kind).await?;
         self.publish(Topic::Rollbacks(endpoint.id));
         self.publish(Topic::Fleet);
@@ -259,7 +274,9 @@ impl Engine {
                     self.mark(run, index, StepState::Done, format!("{status}{}", reply.detail)).await?;
                 }
                 Err(error) if error.may_have_changed() => {
-                    let Some(ended) = self.look_after_loss(plane, run, index, error.to_string()).await? else { continue };
+                    let Some(ended) = self.look_after_loss(plane, run, index, error.to_string()).await? else {
+                        continue;
+                    };
                     return Ok(ended);
                 }
                 Err(error) => {
@@ -302,7 +319,13 @@ impl Engine {
         Ok(Some(Sending::Ended(Verdict::OutcomeUnknown, evidence)))
     }
 
-    async fn finish(&self, endpoint: &Endpoint, run: &mut RollbackRun, verdict: Verdict, evidence: Value) -> Result<(), EngineError> {
+    async fn finish(
+        &self,
+        endpoint: &Endpoint,
+        run: &mut RollbackRun,
+        verdict: Verdict,
+        evidence: Value,
+    ) -> Result<(), EngineError> {
         run.state = RunState::Finished;
         run.verdict = Some(verdict);
         run.finished = Some(self.now());
@@ -310,7 +333,8 @@ impl Engine {
         // The audit entry comes first: a finished run without one must not exist.
         let after = json!({ "version": run.plan.to, "verdict": verdict });
         let before = json!({ "version": run.plan.from });
-        self.record_audit("rollback.verdict", Some(endpoint.id), &run.reason, before, after, run.evidence.clone()).await?;
+        self.record_audit("rollback.verdict", Some(endpoint.id), &run.reason, before, after, run.evidence.clone())
+            .await?;
         self.save(run).await?;
         let kind = EventKind::RollbackFinished { run: run.id.clone(), to: run.plan.to.clone(), verdict };
         self.record_event(Some(endpoint.id), self.now(), kind).await?;
@@ -320,7 +344,13 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) async fn mark(&self, run: &mut RollbackRun, step: usize, state: StepState, detail: String) -> Result<(), EngineError> {
+    pub(crate) async fn mark(
+        &self,
+        run: &mut RollbackRun,
+        step: usize,
+        state: StepState,
+        detail: String,
+    ) -> Result<(), EngineError> {
         run.steps[step].state = state;
         run.steps[step].at = self.now();
         run.steps[step].detail = detail;
@@ -344,12 +374,16 @@ fn refused(run: &RollbackRun, index: usize, error: &ControlError) -> Sending {
     let purpose = &run.plan.calls[index].purpose;
     let why = error.to_string();
     if index == 0 {
-        let evidence = json!({ "summary": format!("Refused, nothing was changed: {why}"), "refused_call": purpose, "why": why });
+        let evidence =
+            json!({ "summary": format!("Refused, nothing was changed: {why}"), "refused_call": purpose, "why": why });
         return Sending::Ended(Verdict::Failed, evidence);
     }
     let done: Vec<&str> = run.plan.calls[..index].iter().map(|call| call.purpose.as_str()).collect();
     let summary = format!("“{purpose}” failed after “{}” was done: serving is not proved to follow", done.join("”, “"));
-    Sending::Ended(Verdict::NotVerified, json!({ "summary": summary, "refused_call": purpose, "why": why, "done": done }))
+    Sending::Ended(
+        Verdict::NotVerified,
+        json!({ "summary": summary, "refused_call": purpose, "why": why, "done": done }),
+    )
 }
 
 /// Why serving will not follow, if it will not.

@@ -60,7 +60,8 @@ impl Counters {
     }
 
     fn report(&self) -> CollectReport {
-        let [ok, target_failed, unknown] = [&self.ok, &self.target_failed, &self.unknown].map(|c| c.load(Ordering::Relaxed));
+        let [ok, target_failed, unknown] =
+            [&self.ok, &self.target_failed, &self.unknown].map(|c| c.load(Ordering::Relaxed));
         let late_ms_p99 = lock(&self.late_us).quantile(0.99).map(|us| us / 1_000.0);
         CollectReport { probes: ok + target_failed + unknown, ok, target_failed, unknown, late_ms_p99 }
     }
@@ -126,7 +127,9 @@ impl Engine {
         let Some(config) = &watched.endpoint.evaluation else { return };
         let interval = Duration::from_millis(u64::from(config.interval_ms));
         // The first evaluation waits for the first probe, which tells the version and builds the client.
-        let mut due = Instant::now() + FIRST_PROBE_WITHIN + interval.min(Duration::from_secs(5)).mul_f64(phase(watched.endpoint.id));
+        let mut due = Instant::now()
+            + FIRST_PROBE_WITHIN
+            + interval.min(Duration::from_secs(5)).mul_f64(phase(watched.endpoint.id));
         loop {
             let wait_ms = i64::try_from(due.saturating_duration_since(Instant::now()).as_millis()).unwrap_or(i64::MAX);
             *lock(&watched.next_evaluation) = Some(self.now().plus_ms(wait_ms));

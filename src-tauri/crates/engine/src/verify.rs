@@ -48,7 +48,10 @@ impl Engine {
             "control_plane_shows": plane.state().await.ok().and_then(|state| state.current),
         });
         if let Some(why) = will_not_follow(&run.plan) {
-            evidence["summary"] = json!(format!("The control plane points at {}, but serving was not proved to follow: {why}", run.plan.to));
+            evidence["summary"] = json!(format!(
+                "The control plane points at {}, but serving was not proved to follow: {why}",
+                run.plan.to
+            ));
             for step in first..first + 3 {
                 self.mark(run, step, StepState::Failed, "not proved: serving was not reloaded".to_owned()).await?;
             }
@@ -60,7 +63,10 @@ impl Engine {
         evidence["answers_in_order"] = json!(answers.in_order);
         evidence["p50_ms"] = json!(answers.median_ms);
         if answers.in_order < ANSWERS_NEEDED {
-            let detail = format!("only {} of {ANSWERS_NEEDED} answers in a row were in order: {}", answers.in_order, answers.problem);
+            let detail = format!(
+                "only {} of {ANSWERS_NEEDED} answers in a row were in order: {}",
+                answers.in_order, answers.problem
+            );
             evidence["summary"] = json!(format!("The endpoint does not answer in order: {}", answers.problem));
             self.mark(run, first, StepState::Failed, detail).await?;
             return Ok((Verdict::NotVerified, evidence));
@@ -153,7 +159,10 @@ impl Engine {
             if version_reported { Ok(format!("the endpoint reports {}", run.plan.to)) } else { Err(unproved(run)) }
         };
         let Some(config) = &watched.endpoint.evaluation else {
-            return Ok(Judged { identity: identity_by_report(), quality: Err("no golden set is configured, so its quality is not proved".into()) });
+            return Ok(Judged {
+                identity: identity_by_report(),
+                quality: Err("no golden set is configured, so its quality is not proved".into()),
+            });
         };
         let golden_set = self.golden_set(config.golden_set).await?;
         let id = watched.endpoint.id;
@@ -184,8 +193,13 @@ impl Engine {
         let quality = match (&target_before, &live_before) {
             (Some(before), _) => within_interval(before, &now),
             (None, Some(before)) => match compare(&golden_set, before, &now) {
-                Some(change) if change.is_fall() => Err(format!("the target is worse than {} was: {:+.3}", change.against, change.difference)),
-                Some(change) => Ok(format!("the target is not worse than {} was ({:+.3}, 95 % {:+.3} to {:+.3})", change.against, change.difference, change.low, change.high)),
+                Some(change) if change.is_fall() => {
+                    Err(format!("the target is worse than {} was: {:+.3}", change.against, change.difference))
+                }
+                Some(change) => Ok(format!(
+                    "the target is not worse than {} was ({:+.3}, 95 % {:+.3} to {:+.3})",
+                    change.against, change.difference, change.low, change.high
+                )),
                 None => Err("there is no earlier evaluation to compare with".into()),
             },
             (None, None) => Err("there is no earlier evaluation to compare with".into()),
@@ -223,7 +237,10 @@ fn same_outputs(
         return Err(format!("the answers are not those that {} gave when it was live", run.plan.to));
     }
     if live.and_then(|live| largest_difference(live, now)).is_some_and(|difference| difference <= SAME_OUTPUT) {
-        return Err(format!("the golden set cannot tell {} from the version before: both give the same answers", run.plan.to));
+        return Err(format!(
+            "the golden set cannot tell {} from the version before: both give the same answers",
+            run.plan.to
+        ));
     }
     Ok(format!("the answers on all {} golden rows are those of {}", now.n, run.plan.to))
 }

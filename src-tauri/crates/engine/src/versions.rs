@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use pilothouse_control::{ControlPlane, ControlState};
 use pilothouse_domain::version::VersionSource;
-use pilothouse_domain::{Auth, ControlPlaneConfig, Endpoint, EndpointId, EventKind, TimestampMs, VersionId, endpoint::Reload};
+use pilothouse_domain::{
+    Auth, ControlPlaneConfig, Endpoint, EndpointId, EventKind, TimestampMs, VersionId, endpoint::Reload,
+};
 use pilothouse_serving::Credential;
 
 use crate::engine::lock;
@@ -18,10 +20,14 @@ const ASK_EVERY: Duration = Duration::from_secs(30);
 impl Engine {
     /// The control plane of an endpoint, with its credential from the keyring.
     pub(crate) async fn control_plane(&self, endpoint: &Endpoint) -> Result<Arc<dyn ControlPlane>, EngineError> {
-        let Some(config) = &endpoint.control_plane else { return Err(EngineError::NoControlPlane(endpoint.name.clone())) };
+        let Some(config) = &endpoint.control_plane else {
+            return Err(EngineError::NoControlPlane(endpoint.name.clone()));
+        };
         let (auth, reload_auth) = match config {
             ControlPlaneConfig::Demo { .. } => (&Auth::None, &Auth::None),
-            ControlPlaneConfig::Mlflow { auth, reload: Some(Reload::Http { auth: reload_auth, .. }), .. } => (auth, reload_auth),
+            ControlPlaneConfig::Mlflow { auth, reload: Some(Reload::Http { auth: reload_auth, .. }), .. } => {
+                (auth, reload_auth)
+            }
             ControlPlaneConfig::Mlflow { auth, .. } => (auth, &Auth::None),
         };
         let credential = self.credential(auth).await?;
@@ -40,7 +46,8 @@ impl Engine {
     pub(crate) async fn refresh_control_state(&self, watched: &Watched) -> Result<ControlState, EngineError> {
         let plane = self.control_plane(&watched.endpoint).await?;
         let state = plane.state().await?;
-        let changed = lock(&watched.control).replace(state.clone()).is_none_or(|before| before.fingerprint != state.fingerprint);
+        let changed =
+            lock(&watched.control).replace(state.clone()).is_none_or(|before| before.fingerprint != state.fingerprint);
         // An endpoint that reports its version knows better than the registry what it serves.
         if lock(&watched.reported).is_none()
             && let Some(current) = state.current.clone()

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pilothouse_control::ControlState;
+use pilothouse_domain::version::VersionSource;
 use pilothouse_domain::{
     Endpoint, EventKind, HealthState, Outcome, Phases, Probe, TargetFailure, TimestampMs, UnknownReason, VersionId,
 };
-use pilothouse_domain::version::VersionSource;
 use pilothouse_secrets::SecretError;
 use pilothouse_serving::ModelClient;
 use tokio::sync::Notify;
@@ -43,7 +43,12 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    pub(crate) fn new(endpoint: Endpoint, health: HealthTracker, quality: QualityState, cancel: CancellationToken) -> Self {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        health: HealthTracker,
+        quality: QualityState,
+        cancel: CancellationToken,
+    ) -> Self {
         Self {
             endpoint,
             client: tokio::sync::Mutex::default(),
@@ -66,7 +71,13 @@ impl Engine {
     pub async fn model_client(&self, endpoint: &Endpoint) -> Result<ModelClient, EngineError> {
         let credential = self.credential(&endpoint.target.auth).await?;
         let identity = self.identity(&endpoint.target.tls).await?;
-        Ok(ModelClient::new(Arc::clone(&self.inner.transport), &endpoint.target, &endpoint.probe, credential, identity)?)
+        Ok(ModelClient::new(
+            Arc::clone(&self.inner.transport),
+            &endpoint.target,
+            &endpoint.probe,
+            credential,
+            identity,
+        )?)
     }
 
     /// The watched endpoint's client, made once and kept until its settings or secrets change.
@@ -170,7 +181,12 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) async fn record_health(&self, watched: &Watched, change: HealthChange, at: TimestampMs) -> Result<(), EngineError> {
+    pub(crate) async fn record_health(
+        &self,
+        watched: &Watched,
+        change: HealthChange,
+        at: TimestampMs,
+    ) -> Result<(), EngineError> {
         let id = watched.endpoint.id;
         let state = HealthState { health: change.to, since: at, reason: change.reason.clone() };
         self.with_store(move |store| store.set_health(id, &state)).await?;
@@ -181,7 +197,12 @@ impl Engine {
         Ok(())
     }
 
-    async fn follow_reported_version(&self, watched: &Watched, version: VersionId, at: TimestampMs) -> Result<(), EngineError> {
+    async fn follow_reported_version(
+        &self,
+        watched: &Watched,
+        version: VersionId,
+        at: TimestampMs,
+    ) -> Result<(), EngineError> {
         if lock(&watched.reported).as_ref() == Some(&version) {
             return Ok(());
         }
@@ -217,7 +238,9 @@ pub(crate) fn unknown_reason(error: &EngineError) -> UnknownReason {
         EngineError::Secret(SecretError::Missing { .. }) => UnknownReason::SecretMissing,
         EngineError::Secret(SecretError::Locked | SecretError::TimedOut { .. }) => UnknownReason::KeyringLocked,
         EngineError::Secret(_) => UnknownReason::KeyringUnavailable,
-        EngineError::Serving(_) | EngineError::NotFound { .. } | EngineError::Setting(_) => UnknownReason::Misconfigured,
+        EngineError::Serving(_) | EngineError::NotFound { .. } | EngineError::Setting(_) => {
+            UnknownReason::Misconfigured
+        }
         EngineError::Cancelled => UnknownReason::Cancelled,
         _ => UnknownReason::Internal,
     }

@@ -1,3 +1,5 @@
+//! The keyring calls under a fake that hangs, fails and counts.
+
 use std::sync::Condvar;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
