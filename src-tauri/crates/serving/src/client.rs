@@ -257,9 +257,7 @@ impl ModelClient {
         use TargetFailure as F;
         let contradicts = matches!(
             outcome,
-            Outcome::TargetFailed(
-                F::WrongShape | F::WrongDtype | F::RequestRejected | F::ModelNotFound | F::ServerError
-            )
+            Outcome::TargetFailed(F::WrongShape | F::WrongDtype | F::RequestRejected | F::ModelNotFound)
         );
         if contradicts {
             *self.known() = Known::default();

@@ -21,7 +21,8 @@ pub use detect::{DetectFailure, DetectedModel, Detection, detect};
 pub use error::{PredictFailure, ServingError};
 pub use protocol::{ModelMetadata, TensorSpec};
 pub use transport::control_client::read_capped;
-pub use transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, Transport, TransportConfig};
+pub use transport::failure::{Failure, network_is_up};
+pub use transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, TlsProfile, Transport, TransportConfig};
 
 /// `pilothouse/VERSION`, sent as `User-Agent` with every request.
 pub const USER_AGENT: &str = concat!("pilothouse/", env!("CARGO_PKG_VERSION"));

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -135,12 +135,13 @@ async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, number: usize, share
     }
 }
 
-async fn serve_requests<S: Stream>(mut stream: S, number: usize, shared: &Shared) -> io::Result<()> {
+async fn serve_requests<S: Stream>(stream: S, number: usize, shared: &Shared) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
     while let Some(request) = read_request(&mut stream, number).await? {
         locked(&shared.requests).push(request.clone());
         let turn = shared.served.fetch_add(1, Ordering::SeqCst);
         let behaviour = resolve(locked(&shared.behaviour).clone(), &request, turn);
-        if !act(&mut stream, behaviour, &request, turn).await? {
+        if !act(stream.get_mut(), behaviour, &request, turn).await? {
             return Ok(());
         }
     }

@@ -235,7 +235,11 @@ impl Prober<'_> {
         }
         let chosen = detection.models.iter().find(|model| model.ready == Some(true)).or(detection.models.first());
         detection.predict = Some(match chosen {
-            Some(model) => below(base, &["v2", "models", &model.name, "infer"]).path().to_owned(),
+            Some(model) => {
+                let mut server = base.clone();
+                server.set_path("");
+                below(&server, &["v2", "models", &model.name, "infer"]).path().to_owned()
+            }
             None => "/v2/models/{model}/infer".to_owned(),
         });
     }

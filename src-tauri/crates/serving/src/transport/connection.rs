@@ -169,7 +169,7 @@ async fn connect(
     let addresses = resolved?;
 
     let started = Instant::now();
-    let mut last = None;
+    let mut told = None;
     for (index, address) in addresses.iter().enumerate() {
         // An address that swallows packets must not use up the time of the next one (as in Go's net.Dialer).
         let now = Instant::now();
@@ -180,12 +180,18 @@ async fn connect(
                 phases.connect = Some(micros(started.elapsed()));
                 return Ok(stream);
             }
-            Ok(Err(error)) => last = Some(failure::of_connect(&error, &address.to_string(), network_is_up())),
-            Err(_) => last = Some(timed_out("no connection", place)),
+            Ok(Err(error)) => {
+                let failure = failure::of_connect(&error, &address.to_string(), network_is_up());
+                // That one address family has no route says less than what another address answered.
+                if told.is_none() || failure.is_answer() {
+                    told = Some(failure);
+                }
+            }
+            Err(_) => told = Some(timed_out("no connection", place)),
         }
     }
     phases.connect = Some(micros(started.elapsed()));
-    Err(last.unwrap_or_else(|| Failure::target(TargetFailure::DnsFailed, format!("{place} has no address"))))
+    Err(told.unwrap_or_else(|| Failure::target(TargetFailure::DnsFailed, format!("{place} has no address"))))
 }
 
 async fn resolve(name: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, Failure> {

@@ -29,6 +29,14 @@ impl Failure {
         Self { outcome: Outcome::Unknown(reason), detail: one_line(detail.as_ref(), DETAIL_LIMIT) }
     }
 
+    /// Whether the other side had a part in it, as opposed to the way there.
+    pub(crate) fn is_answer(&self) -> bool {
+        !matches!(
+            self.outcome,
+            Outcome::TargetFailed(TargetFailure::Unreachable) | Outcome::Unknown(UnknownReason::NoNetwork)
+        )
+    }
+
     /// A failure on the way to a proxy is neither the target's nor (as far as we can say) the network's.
     pub(crate) fn of_proxy(self) -> Self {
         match self.outcome {
@@ -76,7 +84,11 @@ pub(crate) fn of_connect(error: &io::Error, place: &str, network_is_up: bool) ->
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
             Failure::target(TargetFailure::ConnectionReset, format!("connecting to {place}: {error}"))
         }
-        ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown | ErrorKind::HostUnreachable if !network_is_up => {
+        // macOS says "host unreachable" when it has no network; elsewhere that is about the host.
+        ErrorKind::HostUnreachable if cfg!(target_os = "macos") && !network_is_up => {
+            Failure::ours(UnknownReason::NoNetwork, format!("this machine has no network to reach {place}"))
+        }
+        ErrorKind::NetworkUnreachable if !network_is_up => {
             Failure::ours(UnknownReason::NoNetwork, format!("this machine has no network to reach {place}"))
         }
         ErrorKind::NetworkDown => Failure::ours(UnknownReason::NoNetwork, format!("connecting to {place}: {error}")),
@@ -216,6 +228,8 @@ mod tests {
         check(io::ErrorKind::ConnectionRefused, false, Outcome::TargetFailed(ConnectionRefused));
         check(io::ErrorKind::TimedOut, true, Outcome::TargetFailed(ConnectTimeout));
         check(io::ErrorKind::HostUnreachable, true, Outcome::TargetFailed(Unreachable));
+        #[cfg(target_os = "linux")]
+        check(io::ErrorKind::HostUnreachable, false, Outcome::TargetFailed(Unreachable));
         check(io::ErrorKind::NetworkUnreachable, true, Outcome::TargetFailed(Unreachable));
         check(io::ErrorKind::NetworkUnreachable, false, Outcome::Unknown(UnknownReason::NoNetwork));
         check(io::ErrorKind::NetworkDown, true, Outcome::Unknown(UnknownReason::NoNetwork));

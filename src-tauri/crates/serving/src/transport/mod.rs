@@ -26,7 +26,7 @@ use pilothouse_domain::{Phases, ProbeConfig};
 use url::Url;
 
 pub use self::connection::ConnectionSlot;
-pub use self::failure::Failure;
+pub(crate) use self::failure::Failure;
 use self::proxy::ProxyRules;
 pub use self::tls::TlsProfile;
 use self::tls::TrustStore;

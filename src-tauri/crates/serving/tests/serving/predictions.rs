@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pilothouse_domain::endpoint::{JsonTemplate, ResponseChecks};
 use pilothouse_domain::{Cell, Outcome, Protocol, TargetFailure, VersionId};
-use pilothouse_testkit::{Behaviour, FakeServer, number_table, target, wait_until};
+use pilothouse_testkit::{Behaviour, FakeServer, RecordedRequest, number_table, target, wait_until};
 use serde_json::json;
 
 use crate::support::{client_of, failed, reached, ready_target};
@@ -47,7 +47,7 @@ async fn mlserver_is_probed_with_rows_and_reports_its_version() {
     assert_eq!(report.response_bytes as usize, INFER.len());
 
     let requests = server.requests();
-    let paths: Vec<&str> = requests.iter().map(|request| request.path()).collect();
+    let paths: Vec<&str> = requests.iter().map(RecordedRequest::path).collect();
     assert_eq!(paths, ["/v2/models/bc", "/v2/models/bc/infer", "/v2/models/bc/infer"], "metadata are asked for once");
     let sent = requests[1].json();
     assert_eq!(
