@@ -71,7 +71,8 @@ export class App {
 
   /** Runs a command. */
   call<K extends CommandName>(name: K, request: Request<K>): Promise<Response<K>> {
-    return this.backend.call(name, request);
+    // Forms hand over reactive proxies; what goes out is a plain copy of this moment.
+    return this.backend.call(name, $state.snapshot(request) as Request<K>);
   }
 
   /** Watches a command's answer. */
@@ -89,7 +90,7 @@ export class App {
         return {
           key: `${name} ${key ?? JSON.stringify(request)}`,
           tags,
-          load: () => this.backend.call(name, typeof request === "function" ? request() : request),
+          load: () => this.call(name, typeof request === "function" ? request() : request),
         };
       },
       options,
@@ -103,7 +104,7 @@ export class App {
     touched: string[] = [],
   ): Promise<Response<K> | undefined> {
     try {
-      const answer = await this.backend.call(name, request);
+      const answer = await this.call(name, request);
       this.cache.invalidate(touched);
       return answer;
     } catch (thrown) {

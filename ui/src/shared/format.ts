@@ -21,6 +21,7 @@ const EXACT = dateFormat({ day: "numeric", month: "short", year: "numeric", hour
 const CLOCK = dateFormat({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const SHORT_CLOCK = dateFormat({ hour: "2-digit", minute: "2-digit" });
 const DAY = dateFormat({ weekday: "short", day: "numeric", month: "short" });
+const SHORT_DAY = dateFormat({ day: "numeric", month: "short" });
 const DAY_CLOCK = dateFormat({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const COUNT = new Intl.NumberFormat(LOCALE);
 
@@ -32,6 +33,8 @@ export const clockTime = (ms: number): string => CLOCK.format(ms);
 export const shortClock = (ms: number): string => SHORT_CLOCK.format(ms);
 /** Day of the week, day and month. */
 export const dayName = (ms: number): string => DAY.format(ms);
+/** Day and month. */
+export const shortDay = (ms: number): string => SHORT_DAY.format(ms);
 /** Day and time to the minute. */
 export const dayClock = (ms: number): string => DAY_CLOCK.format(ms);
 
