@@ -43,7 +43,14 @@ pub(crate) fn server_message(body: &[u8]) -> Option<String> {
         Ok(json) => json_message(&json)?,
         Err(_) => plain_message(&String::from_utf8_lossy(head))?,
     };
-    let message = one_line(&message, DETAIL_LIMIT);
+    let mut message = message.as_str();
+    // MLflow repeats the data it was sent, several times over, before it says what is wrong with them.
+    if message.chars().count() > DETAIL_LIMIT
+        && let Some(last) = message.rfind("Error: ")
+    {
+        message = &message[last + "Error: ".len()..];
+    }
+    let message = one_line(message, DETAIL_LIMIT);
     (!message.is_empty()).then_some(message)
 }
 
@@ -95,6 +102,11 @@ mod tests {
         check(r#"{"error":{"message":"quota"}}"#, Some("quota"));
         check("<html><head><TITLE>502 Bad Gateway</TITLE></head>", Some("502 Bad Gateway"));
         check("<html><body>no title</body>", None);
+        let long = format!(
+            r#"{{"message":"Failed to predict data '{}'. \nError: Model is missing inputs ['a']."}}"#,
+            "1 ".repeat(400)
+        );
+        check(&long, Some("Model is missing inputs ['a']."));
         check("Permission denied", Some("Permission denied"));
         check("", None);
         check("[]", None);

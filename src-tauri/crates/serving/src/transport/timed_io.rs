@@ -32,7 +32,7 @@ impl IoMarks {
         self.first_read.store(0, Ordering::Release);
     }
 
-    /// When everything written so far had been handed to the socket.
+    /// When the last part of what has been handed to the socket was; absent until all of it is.
     pub(crate) fn sent(&self) -> Option<Instant> {
         self.instant(self.sent.load(Ordering::Acquire))
     }
@@ -55,12 +55,22 @@ impl IoMarks {
 pub(crate) struct TimedIo<S> {
     inner: S,
     marks: Arc<IoMarks>,
-    unflushed: bool,
+    /// When the last write that has not been flushed yet was begun; 0: everything is flushed.
+    ///
+    /// The time before the write is taken, not after it: the write wakes the server, which on a busy machine may run
+    /// before this thread goes on, and its work would be counted as our sending.
+    last_write: u64,
 }
 
 impl<S> TimedIo<S> {
     pub(crate) fn new(inner: S, marks: Arc<IoMarks>) -> Self {
-        Self { inner, marks, unflushed: false }
+        Self { inner, marks, last_write: 0 }
+    }
+
+    fn wrote(&mut self, begun: u64, result: &Poll<io::Result<usize>>) {
+        if matches!(result, Poll::Ready(Ok(length)) if *length > 0) {
+            self.last_write = begun;
+        }
     }
 }
 
@@ -79,8 +89,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedIo<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.unflushed = true;
-        Pin::new(&mut this.inner).poll_write(cx, buf)
+        let begun = this.marks.now();
+        let result = Pin::new(&mut this.inner).poll_write(cx, buf);
+        this.wrote(begun, &result);
+        result
     }
 
     fn poll_write_vectored(
@@ -89,8 +101,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.unflushed = true;
-        Pin::new(&mut this.inner).poll_write_vectored(cx, bufs)
+        let begun = this.marks.now();
+        let result = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        this.wrote(begun, &result);
+        result
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -102,9 +116,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
         // means that the request (as far as it is known) is with the socket.
         let this = self.get_mut();
         let result = Pin::new(&mut this.inner).poll_flush(cx);
-        if this.unflushed && matches!(result, Poll::Ready(Ok(()))) {
-            this.unflushed = false;
-            this.marks.sent.store(this.marks.now(), Ordering::Release);
+        if this.last_write != 0 && matches!(result, Poll::Ready(Ok(()))) {
+            this.marks.sent.store(this.last_write, Ordering::Release);
+            this.last_write = 0;
         }
         result
     }
