@@ -7,11 +7,10 @@
 //! mode, so whoever gets it alone is alone. The operating system gives it back when a process dies.
 
 use std::fs::{File, OpenOptions as FileOptions, TryLockError};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::StoreError;
 use crate::migrations::{self, LATEST};
@@ -77,36 +76,51 @@ enum Found {
 }
 
 /// Looks at the file without changing anything.
+///
+/// SQLite itself reads it, and never `std::fs`: closing any other handle of a file gives back all POSIX locks that this
+/// process has on it, also those of a store that is open on another thread.
 fn inspect(path: &Path, busy_timeout: Duration) -> Result<Found, StoreError> {
-    let mut header = [0_u8; 100];
-    let file = match File::open(path) {
-        Ok(file) => file,
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.len() > 0 => {}
+        Ok(_) => return Ok(Found::Nothing),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(error) => return Err(StoreError::file("read", path, error)),
+    }
+    let not_ours = || StoreError::NotOurs { path: path.to_owned() };
+    let file = open_immutable(path)?;
+    let application_id: i32 = match file.query_row("PRAGMA application_id", [], |row| row.get(0)) {
+        Ok(id) => id,
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => return Err(not_ours()),
+        Err(error) => return Err(error.into()),
     };
-    let length = file.metadata().map_err(|e| StoreError::file("read", path, e))?.len();
-    if length == 0 {
-        return Ok(Found::Nothing);
-    }
-    let mut read = 0;
-    let mut limited = file.take(header.len() as u64);
-    while read < header.len() {
-        match limited.read(&mut header[read..]) {
-            Ok(0) => break,
-            Ok(n) => read += n,
-            Err(error) => return Err(StoreError::file("read", path, error)),
-        }
-    }
-    // SQLite's file format, section 1.3: magic at 0, user version at 60, application id at 68, both big-endian.
-    let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    if read < header.len() || &header[..16] != b"SQLite format 3\0" || number(68) != APPLICATION_ID as u32 {
-        return Err(StoreError::NotOurs { path: path.to_owned() });
+    if application_id != APPLICATION_ID {
+        return Err(not_ours());
     }
     let unfinished_log = std::fs::metadata(log_path(path)).is_ok_and(|log| log.len() > 0);
-    // The header in the file lags behind the log.
-    let version = if unfinished_log { migrations::version(&open_reader(path, busy_timeout)?)? } else { number(60) };
+    // What stands in the file lags behind the log.
+    let version = migrations::version(&if unfinished_log { open_reader(path, busy_timeout)? } else { file })?;
     refuse_newer(path, version)?;
     Ok(Found::Ours { version, unfinished_log })
+}
+
+/// Opens the file as if it lay on a read-only medium: without locks, without its log, without files beside it
+/// (<https://www.sqlite.org/uri.html>, `immutable`).
+fn open_immutable(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let mut uri = "file:".to_owned();
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.:".contains(&byte) {
+            uri.push(byte.into());
+        } else {
+            uri.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 15)]);
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(uri, flags)
+}
+
+fn hex_digit(nibble: u8) -> char {
+    char::from_digit(nibble.into(), 16).unwrap_or('0')
 }
 
 fn refuse_newer(path: &Path, found: u32) -> Result<(), StoreError> {
@@ -156,13 +170,17 @@ fn prepare(path: &Path, found: Found, alone: bool, busy_timeout: Duration) -> Re
     Ok(writer)
 }
 
-/// Creates an empty file that only its owner can read: it lists internal host names.
+/// Creates an empty file that only its owner can read, because it will list internal host names. One that exists is not
+/// even opened, see [`inspect`].
 fn create_private(path: &Path) -> Result<(), StoreError> {
     let mut options = FileOptions::new();
-    options.create(true).append(true);
+    options.create_new(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop).map_err(|e| StoreError::file("create", path, e))
+    match options.open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(StoreError::file("create", path, error)),
+        _ => Ok(()),
+    }
 }
 
 fn quick_check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
@@ -433,6 +451,64 @@ mod tests {
             }
         });
         assert_eq!(open_default(&path).unwrap().endpoints().unwrap().len(), 8);
+    }
+
+    /// Closing any handle of the file that `std::fs` opened would give back the locks of the store that is open: then
+    /// another process could take the write lock although ours holds it.
+    #[test]
+    fn opening_a_second_time_keeps_the_locks_of_the_first() {
+        let (folder, store) = store();
+        let path = folder.path().join("pilothouse.db");
+        let (held, release) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+        let (held, release) = (std::sync::Arc::new(held), std::sync::Arc::new(release));
+        std::thread::scope(|scope| {
+            let (in_write, end_write) = (held.clone(), release.clone());
+            let store = &store;
+            scope.spawn(move || {
+                let hold = move |_: &Connection| {
+                    in_write.wait();
+                    end_write.wait();
+                    Ok(())
+                };
+                store.write("hold the lock", hold).unwrap();
+            });
+            held.wait();
+            let locks = || posix_locks(&path);
+            let before = locks();
+            inspect(&path, Duration::ZERO).unwrap();
+            create_private(&path).unwrap();
+            let after = locks();
+            release.wait();
+            assert_eq!(after, before);
+        });
+    }
+
+    /// How many POSIX locks this process holds on the file, where the system tells (Linux).
+    fn posix_locks(path: &Path) -> Option<usize> {
+        #[cfg(target_os = "linux")]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            let inode = std::fs::metadata(path).unwrap().ino();
+            let needle = format!(":{inode} ");
+            let locks = std::fs::read_to_string("/proc/locks").ok()?;
+            Some(locks.lines().filter(|line| line.contains("POSIX") && line.contains(&needle)).count())
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = path;
+            None
+        }
+    }
+
+    #[test]
+    fn a_path_of_any_characters_opens() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a b", "50%25.db", "what?.db", "no#1.db", "Größe.db", "a&b=c.db"] {
+            let path = folder.path().join(name);
+            for _ in 0..2 {
+                open_default(&path).unwrap().close().unwrap();
+            }
+        }
     }
 
     #[cfg(unix)]

@@ -191,6 +191,8 @@ mod tests {
         store.update_run(&first).unwrap();
         assert!(store.unfinished_runs().unwrap().is_empty());
         assert_eq!(store.run(&first.id).unwrap().as_ref(), Some(&first));
+        let used = store.begin_run(&run("r2", plan("p1", endpoint)));
+        assert!(matches!(used, Err(StoreError::PlanUsed { .. })), "{used:?}");
         let mut zombie = first.clone();
         zombie.state = RunState::Applying;
         assert!(matches!(store.update_run(&zombie), Err(StoreError::RunFinished { .. })));
