@@ -136,7 +136,8 @@ impl Api {
     }
 }
 
-fn parse_url(field: &str, text: &str) -> Result<Url, ApiError> {
+/// Reads a URL as people paste it; `field` names it in errors. `host:port` gets `http://`; a password in it is refused.
+pub fn parse_url(field: &str, text: &str) -> Result<Url, ApiError> {
     let text = text.trim();
     // People paste `host:port` as often as a whole URL.
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };

@@ -143,7 +143,8 @@ pub(crate) fn probe(probe: &Probe) -> types::ProbeResult {
     }
 }
 
-pub(crate) fn outcome_word(outcome: Outcome) -> &'static str {
+/// `ok`, `target_failed` or `unknown`.
+pub fn outcome_word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Ok => "ok",
         Outcome::TargetFailed(_) => "target_failed",
@@ -152,7 +153,7 @@ pub(crate) fn outcome_word(outcome: Outcome) -> &'static str {
 }
 
 /// The closed word of a reason, as it is written in JSON.
-pub(crate) fn outcome_reason(outcome: Outcome) -> Option<String> {
+pub fn outcome_reason(outcome: Outcome) -> Option<String> {
     let value = match outcome {
         Outcome::Ok => return None,
         Outcome::TargetFailed(reason) => serde_json::to_value(reason),

@@ -25,4 +25,6 @@ pub mod types;
 mod versions;
 
 pub use api::{Api, OpenError};
+pub use connect::parse_url;
+pub use convert::{outcome_reason, outcome_word};
 pub use error::{ApiError, Code};

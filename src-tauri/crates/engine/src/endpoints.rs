@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pilothouse_domain::{Endpoint, EndpointId, EventKind, Health, HealthState, Probe, TimestampMs};
 use serde_json::{Value, json};
@@ -11,6 +12,9 @@ use crate::engine::lock;
 use crate::health::HealthTracker;
 use crate::watch::Watched;
 use crate::{Engine, EngineError, Topic};
+
+/// How often the settings are compared with what is watched.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Connects an endpoint and begins to watch it. Its id is given back.
@@ -154,7 +158,11 @@ impl Engine {
         if !paused {
             self.spawn_loops(&watched);
         }
-        lock(&self.inner.watched).insert(watched.endpoint.id, watched);
+        let replaced = lock(&self.inner.watched).insert(watched.endpoint.id, watched);
+        if let Some(replaced) = replaced {
+            // Two changes at once must not leave two loops that probe the same endpoint.
+            replaced.cancel.cancel();
+        }
         Ok(())
     }
 
@@ -166,6 +174,41 @@ impl Engine {
         }
         self.publish(Topic::Fleet);
         self.publish(Topic::Endpoint(id));
+        Ok(())
+    }
+
+    /// Takes over, every few seconds, what another process changed in the settings: that one wrote the event and the audit
+    /// entry, this one has to watch accordingly.
+    pub(crate) async fn follow_settings(&self) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.inner.stop.cancelled() => return,
+            }
+            if let Err(error) = self.take_over_settings().await {
+                tracing::error!(%error, "the settings could not be read again");
+            }
+        }
+    }
+
+    pub(crate) async fn take_over_settings(&self) -> Result<(), EngineError> {
+        let stored = self.with_store(pilothouse_store::Store::endpoints).await?;
+        let known: Vec<EndpointId> = lock(&self.inner.watched).keys().copied().collect();
+        let mut changed = false;
+        for gone in known.into_iter().filter(|id| !stored.iter().any(|endpoint| endpoint.id == *id)) {
+            self.end_watching(gone);
+            changed = true;
+        }
+        for endpoint in stored {
+            if self.watched(endpoint.id).is_none_or(|watched| watched.endpoint != endpoint) {
+                tracing::info!(endpoint = %endpoint.name, "another process changed the settings");
+                self.rewatch(endpoint).await?;
+                changed = true;
+            }
+        }
+        if changed {
+            self.publish(Topic::Fleet);
+        }
         Ok(())
     }
 

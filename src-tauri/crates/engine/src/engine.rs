@@ -138,6 +138,8 @@ impl Engine {
         self.inner.tasks.spawn(async move { engine.notice_gaps().await });
         let engine = self.clone();
         self.inner.tasks.spawn(async move { engine.retain_regularly().await });
+        let engine = self.clone();
+        self.inner.tasks.spawn(async move { engine.follow_settings().await });
         self.resume_runs().await?;
         Ok(true)
     }

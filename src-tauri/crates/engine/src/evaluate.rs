@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use pilothouse_domain::{Cell, EndpointId, Evaluation, EvaluationId, EventKind, GoldenSet, Outcome, Table, VersionId};
+use pilothouse_domain::{
+    Cell, EndpointId, Evaluation, EvaluationId, EventKind, GoldenSet, GoldenSetId, Outcome, Table, VersionId,
+};
 use pilothouse_serving::{ModelClient, PredictFailure};
 use pilothouse_stats::{MetricOptions, evaluate};
 
@@ -32,10 +34,35 @@ impl Engine {
         }
     }
 
+    /// Evaluates any golden set against an endpoint. It is recorded when it is the endpoint's own; the evaluation of
+    /// another one has the id 0 and is only told.
+    pub async fn evaluate_golden_set(
+        &self,
+        id: EndpointId,
+        golden_set: GoldenSetId,
+    ) -> Result<Evaluation, EngineError> {
+        let watched = self.watched_or_ad_hoc(id).await?;
+        if watched.endpoint.evaluation.as_ref().is_some_and(|config| config.golden_set == golden_set) {
+            return self.evaluate_watched(&watched).await;
+        }
+        self.measure(&watched, golden_set).await
+    }
+
     pub(crate) async fn evaluate_watched(&self, watched: &Watched) -> Result<Evaluation, EngineError> {
         let endpoint = &watched.endpoint;
         let Some(config) = &endpoint.evaluation else { return Err(EngineError::NoGoldenSet(endpoint.name.clone())) };
-        let golden_set = self.golden_set(config.golden_set).await?;
+        let mut evaluation = self.measure(watched, config.golden_set).await?;
+        let stored = evaluation.clone();
+        evaluation.id = self.with_store(move |store| store.add_evaluation(&stored)).await?;
+        *lock(&watched.evaluation_failing) = false;
+        self.conclude_evaluation(watched, &evaluation).await?;
+        Ok(evaluation)
+    }
+
+    /// Asks the model for every row of a golden set and computes the metrics.
+    async fn measure(&self, watched: &Watched, golden_set_id: GoldenSetId) -> Result<Evaluation, EngineError> {
+        let endpoint = &watched.endpoint;
+        let golden_set = self.golden_set(golden_set_id).await?;
         let _slot = self.inner.evaluation_slots.acquire().await.map_err(|_| EngineError::Cancelled)?;
         let client = self.client_of(watched).await?;
         let started = Instant::now();
@@ -51,22 +78,17 @@ impl Engine {
         })
         .await
         .map_err(|error| EngineError::Internal(error.to_string()))??;
-        let mut evaluation = Evaluation {
+        Ok(Evaluation {
             id: EvaluationId(0),
             endpoint: endpoint.id,
-            golden_set: config.golden_set,
+            golden_set: golden_set_id,
             version,
             at,
             n: outputs.len() as u32,
             metrics,
             predictions: outputs,
             elapsed_ms: started.elapsed().as_millis() as u32,
-        };
-        let stored = evaluation.clone();
-        evaluation.id = self.with_store(move |store| store.add_evaluation(&stored)).await?;
-        *lock(&watched.evaluation_failing) = false;
-        self.conclude_evaluation(watched, &evaluation).await?;
-        Ok(evaluation)
+        })
     }
 
     async fn conclude_evaluation(&self, watched: &Watched, evaluation: &Evaluation) -> Result<(), EngineError> {

@@ -12,6 +12,7 @@ use pilothouse_domain::{
     Check, CheckStatus, Endpoint, EndpointId, EventKind, PlanId, RollbackPlan, RollbackRun, RunId, RunState, Verdict,
     VersionId,
 };
+use pilothouse_store::StoreError;
 use serde_json::{Value, json};
 
 use crate::engine::{os_user, try_lock};
@@ -163,6 +164,12 @@ impl Engine {
         if typed_name != endpoint.name {
             return Err(EngineError::NotConfirmed { typed: typed_name.to_owned(), name: endpoint.name });
         }
+        // A used plan is refused as such, before a preflight that its own run has changed.
+        let id = endpoint.id;
+        let runs = self.with_store(move |store| store.runs(Some(id))).await?;
+        if let Some(used) = runs.into_iter().find(|run| run.plan.id == plan.id) {
+            return Err(StoreError::PlanUsed { plan: plan.id, run: used.id }.into());
+        }
         let plane = self.control_plane(&endpoint).await?;
         let preflight = self.preflight(&endpoint, plane.as_ref(), &plan).await?;
         let run = RollbackRun {
@@ -206,6 +213,16 @@ impl Engine {
         self.with_store(move |store| store.run(&wanted))
             .await?
             .ok_or_else(|| EngineError::NotFound { what: "rollback run", name: id.to_string() })
+    }
+
+    /// Whether some process carries out this run at the moment. A run that is neither finished nor carried out waits for
+    /// the next process that watches.
+    pub fn is_carried_out(&self, id: &RunId) -> Result<bool, EngineError> {
+        let is_free = try_lock(&self.inner.database, &run_lock(id))?.is_some();
+        if is_free {
+            let _ = std::fs::remove_file(lock_path(self, id));
+        }
+        Ok(!is_free)
     }
 
     /// Takes up the runs that an earlier process left unfinished, unless another living process holds them.
