@@ -465,12 +465,12 @@ mod tests {
             let (in_write, end_write) = (held.clone(), release.clone());
             let store = &store;
             scope.spawn(move || {
-                let hold = move |_: &Connection| {
+                let wait = move |_: &Connection| {
                     in_write.wait();
                     end_write.wait();
                     Ok(())
                 };
-                store.write("hold the lock", hold).unwrap();
+                store.write("hold the lock", wait).unwrap();
             });
             held.wait();
             let locks = || posix_locks(&path);
