@@ -2,8 +2,9 @@ import { describe, expect, it } from "vitest";
 import { availability, bytes, duration, fixed, percent, plural, pValue, relativeTime, signed, significant, span, versionLabel } from "./format";
 import { csv, fileName } from "./export";
 
-const table = <I, O>(name: string, run: (input: I) => O, cases: [I, O][]): void =>
+const table = <I, O>(name: string, run: (input: I) => O, cases: [I, O][]): void => {
   describe(name, () => it.each(cases)("%j → %j", (input, expected) => expect(run(input)).toBe(expected)));
+};
 
 table("duration", duration, [
   [null, "–"], [0, "0.00 ms"], [410, "0.41 ms"], [4200, "4.2 ms"], [9999, "10.0 ms"], [38_400, "38 ms"], [999_400, "999 ms"], [1_240_000, "1.24 s"], [12_400_000, "12.4 s"], [125_000_000, "2 min"],

@@ -1,0 +1,89 @@
+import { screen, waitFor } from "@testing-library/svelte";
+import { userEvent } from "@testing-library/user-event";
+import { describe, expect, it } from "vitest";
+import { callsOf, start } from "../../test/render";
+import { applyDetection, emptyDraft, normaliseUrl, secretName } from "./draft";
+
+const MARKER = "marker-7f3a-never-kept";
+
+/** Every string reachable from a value, to look for one that must not be there. */
+function reachable(value: unknown, seen = new Set<unknown>()): string[] {
+  if (typeof value === "string") return [value];
+  if (typeof value !== "object" || value === null || seen.has(value) || value instanceof Node) return [];
+  seen.add(value);
+  const inside = value instanceof Map || value instanceof Set ? [...value].flat() : Object.values(value);
+  return inside.flatMap((entry) => reachable(entry, seen));
+}
+
+describe("connecting", () => {
+  it("detects, tests and saves", async () => {
+    const { backend, app } = start("#/connect");
+    await userEvent.type(screen.getByTestId("connect-url"), "127.0.0.1:8080");
+    await userEvent.click(screen.getByTestId("connect-detect"));
+    expect((await screen.findByTestId("connect-found")).textContent).toContain("mlserver 1.7.1");
+    expect(callsOf(backend, "detect")[0]).toMatchObject({ url: "http://127.0.0.1:8080" });
+    await userEvent.click(screen.getByTestId("connect-test"));
+    expect((await screen.findByTestId("probe-outcome")).textContent).toContain("Answered in 32 ms");
+    expect(callsOf(backend, "endpoint_add")).toHaveLength(0);
+    await userEvent.click(screen.getByTestId("connect-save"));
+    await waitFor(() => expect(app.router.route.screen).toBe("endpoint"));
+    expect(callsOf(backend, "endpoint_add")[0]).toMatchObject({ draft: { name: "iris", protocol: "v2", model: "iris", url: "http://127.0.0.1:8080" } });
+  });
+
+  it("hands a secret to the keyring and keeps it nowhere", async () => {
+    const { backend, app } = start("#/connect");
+    await userEvent.type(screen.getByTestId("connect-url"), "https://models.private.example");
+    await userEvent.click(screen.getByTestId("connect-detect"));
+    const input = await screen.findByTestId<HTMLInputElement>("connect-secret-value");
+    await userEvent.type(input, MARKER);
+    await userEvent.click(screen.getByTestId("connect-secret-store"));
+    expect((await screen.findByTestId("connect-secret-state")).textContent).toBe("Stored in keyring");
+    expect(callsOf(backend, "secret_set")).toEqual([{ name: "models-private-example-credential", value: MARKER }]);
+    expect(input.value).toBe("");
+    expect(screen.queryByTestId("connect-secret-value")).toBeNull();
+    expect(document.documentElement.outerHTML).not.toContain(MARKER);
+    expect(reachable(app.cache).join("\n")).not.toContain(MARKER);
+    // Nothing else that goes out carries it.
+    expect(JSON.stringify(backend.calls.filter((call) => call.name !== "secret_set"))).not.toContain(MARKER);
+    // Detection went on by itself with the stored credential.
+    await waitFor(() => expect(screen.getByTestId("connect-found").textContent).toContain("mlserver"));
+  });
+
+  it("empties the field even when the keyring refuses", async () => {
+    const { backend } = start("#/connect");
+    await userEvent.type(screen.getByTestId("connect-url"), "https://models.private.example");
+    await userEvent.click(screen.getByTestId("connect-detect"));
+    const input = await screen.findByTestId<HTMLInputElement>("connect-secret-value");
+    backend.options.failing = new Set(["secret_set"]);
+    await userEvent.type(input, MARKER);
+    await userEvent.click(screen.getByTestId("connect-secret-store"));
+    await screen.findByTestId("error-panel");
+    expect(input.value).toBe("");
+  });
+
+  it("says what went wrong and what to do", async () => {
+    start("#/connect");
+    await userEvent.type(screen.getByTestId("connect-url"), "refused:9");
+    await userEvent.click(screen.getByTestId("connect-detect"));
+    expect((await screen.findByTestId("error-panel")).textContent).toContain("Check the port");
+  });
+});
+
+describe("drafts", () => {
+  it.each([
+    ["localhost:8080", "http://localhost:8080"],
+    ["127.0.0.1", "http://127.0.0.1"],
+    ["models.example.com/a", "https://models.example.com/a"],
+    [" http://x/ ", "http://x/"],
+    ["", ""],
+  ])("%j becomes %j", (typed, url) => expect(normaliseUrl(typed)).toBe(url));
+  it("names secrets after the host without odd characters", () => {
+    expect(secretName("https://Models.Example.com:8443/a")).toBe("models-example-com-8443-credential");
+    expect(secretName("not a url")).toBe("endpoint-credential");
+  });
+  it("keeps what the person chose when detection finds more", () => {
+    const found = { protocol: "v2", server: null, server_version: null, confidence: 1, models: [{ name: "a", versions: [], ready: true }, { name: "b", versions: [], ready: true }], predict: null, evidence: [], needs_auth: false };
+    expect(applyDetection({ ...emptyDraft(), model: "b", name: "mine" }, found)).toMatchObject({ model: "b", name: "mine", json: null });
+    expect(applyDetection(emptyDraft(), { ...found, protocol: null, models: [] })).toMatchObject({ protocol: "json", json: { path: "/predict" } });
+  });
+});
