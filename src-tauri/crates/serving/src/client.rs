@@ -5,10 +5,12 @@
 //! request, and forgotten when the server no longer agrees with them; every detail is redacted before it leaves.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use pilothouse_domain::{Cell, Outcome, Phases, ProbeConfig, Table, Target, TargetFailure, UnknownReason, VersionId};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::protocol::{self, Answer, Call, ModelMetadata, ServingProtocol, predict_failure, status_failure};
 use crate::transport::{ConnectionSlot, Exchange, ExchangeRequest, Failure, Limits, TlsProfile, Transport};
@@ -16,6 +18,9 @@ use crate::{ClientIdentity, Credential, PredictFailure, ServingError, checks};
 
 /// Prediction batches in flight at once on one endpoint.
 const PREDICTIONS_IN_FLIGHT: usize = 4;
+
+/// Idle connections of predictions are closed after this, by the next probe or prediction.
+const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// What one probe found.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +63,8 @@ pub struct ModelClient {
     tls: TlsProfile,
     /// The probe's own connection, so that predictions do not disturb what is measured.
     probe_connection: tokio::sync::Mutex<ConnectionSlot>,
-    idle: Mutex<Vec<ConnectionSlot>>,
+    /// Connections between predictions, and since when they have been idle.
+    idle: Mutex<Vec<(Instant, ConnectionSlot)>>,
     in_flight: Semaphore,
     known: Mutex<Known>,
 }
@@ -111,6 +117,7 @@ impl ModelClient {
     /// protocol's health route is asked. Metadata that shape the prediction are fetched before, untimed, and only when
     /// they are not known yet; if that fails for want of an answer, its failure is the probe's.
     pub async fn probe(&self, fresh: bool) -> ProbeReport {
+        self.close_idle();
         let mut report = match &self.target.probe_input {
             Some(input) => self.probe_prediction(input, fresh).await,
             None => self.probe_health(fresh).await,
@@ -276,12 +283,20 @@ impl ModelClient {
     async fn pooled(&self, call: &Call) -> Exchange {
         // The semaphore is never closed, so that waiting for it cannot fail.
         let _permit = self.in_flight.acquire().await;
-        let mut slot = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        self.close_idle();
+        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut slot = kept.map(|(_, slot)| slot).unwrap_or_default();
         let exchange = self.transport.exchange(&mut slot, self.request(call, false), &self.limits).await;
         if slot.is_open() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), slot));
         }
         exchange
+    }
+
+    /// Evaluations come in bursts; between them a fleet of endpoints must not hold four connections each.
+    fn close_idle(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|(since, slot)| since.elapsed() < IDLE_LIMIT && slot.is_open());
     }
 
     fn request<'a>(&'a self, call: &'a Call, fresh: bool) -> ExchangeRequest<'a> {

@@ -8,6 +8,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use pilothouse_domain::Auth;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::ServingError;
@@ -37,6 +38,23 @@ pub enum Credential {
 }
 
 impl Credential {
+    /// The credential that `auth` describes, with the secret that the keyring holds under [`Auth::secret`].
+    pub fn resolve(auth: &Auth, secret: Option<SecretString>) -> Result<Self, ServingError> {
+        let missing = || ServingError::Credential("its secret is not in the keyring; store it first".into());
+        Ok(match auth {
+            Auth::None => Self::None,
+            Auth::Bearer { .. } => Self::Bearer(secret.ok_or_else(missing)?),
+            Auth::Basic { username, .. } => {
+                Self::Basic { username: username.clone(), password: secret.ok_or_else(missing)? }
+            }
+            Auth::Header { name, .. } => {
+                let name = HeaderName::from_bytes(name.as_bytes())
+                    .map_err(|_| ServingError::Credential(format!("`{name}` is no name of a header")))?;
+                Self::Header { name, value: secret.ok_or_else(missing)? }
+            }
+        })
+    }
+
     /// Whether nothing is sent.
     pub const fn is_none(&self) -> bool {
         matches!(self, Self::None)
@@ -173,6 +191,17 @@ mod tests {
             let encoded = value.to_str().unwrap().rsplit(' ').next().unwrap().to_owned();
             assert!(!redacted.contains(&encoded), "{redacted}");
         }
+    }
+
+    #[test]
+    fn references_are_resolved() {
+        let header = |name: &str| Auth::Header { name: name.into(), secret: "k".into() };
+        assert!(Credential::resolve(&Auth::None, None).unwrap().is_none());
+        let found = Credential::resolve(&header("X-Api-Key"), Some(SECRET.into())).unwrap();
+        assert_eq!(found.header().unwrap().unwrap().0.as_str(), "x-api-key");
+        assert!(Credential::resolve(&header("bad name"), Some(SECRET.into())).is_err());
+        let bearer = Auth::Bearer { secret: "k".into() };
+        assert!(Credential::resolve(&bearer, None).unwrap_err().to_string().contains("not in the keyring"));
     }
 
     #[test]

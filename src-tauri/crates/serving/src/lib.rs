@@ -15,6 +15,8 @@ pub mod protocol;
 mod text;
 pub mod transport;
 
+pub use http::HeaderName;
+
 pub use client::{ModelClient, Prediction, ProbeReport};
 pub use credential::{ClientIdentity, Credential};
 pub use detect::{DetectFailure, DetectedModel, Detection, detect};

@@ -35,8 +35,8 @@ pub enum Behaviour {
     Close,
     /// Announces the whole body and closes after half of it.
     CloseMidBody(Reply),
-    /// Answers something that is not HTTP.
-    NotHttp,
+    /// Sends these bytes and closes.
+    Raw(Vec<u8>),
 }
 
 impl Behaviour {
@@ -58,6 +58,11 @@ impl Behaviour {
     /// 200 whose small gzip body unpacks to `bytes` zeros.
     pub fn gzip_bomb(bytes: usize) -> Self {
         Self::Reply(Reply::json(200, "").with_gzip_body(&vec![b'0'; bytes]))
+    }
+
+    /// Answers something that is not HTTP.
+    pub fn not_http() -> Self {
+        Self::Raw(b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n".to_vec())
     }
 
     /// Answers by path.

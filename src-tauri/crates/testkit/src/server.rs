@@ -207,8 +207,8 @@ async fn act<S: Stream>(
             stream.flush().await?;
             Ok(false)
         }
-        Behaviour::NotHttp => {
-            stream.write_all(b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n").await?;
+        Behaviour::Raw(bytes) => {
+            stream.write_all(&bytes).await?;
             stream.flush().await?;
             Ok(false)
         }

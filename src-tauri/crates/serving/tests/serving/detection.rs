@@ -119,7 +119,7 @@ async fn nothing_there_is_a_failure_with_its_reason() {
     assert_eq!(failure.outcome, ours(UnknownReason::Misconfigured));
     let failure = detected(&"http://ann:pw@127.0.0.1/".parse().unwrap(), Credential::None).await.unwrap_err();
     assert!(!failure.to_string().contains("pw@"));
-    let server = FakeServer::start(Behaviour::NotHttp).await;
+    let server = FakeServer::start(Behaviour::not_http()).await;
     let failure = detected(server.url(), Credential::None).await.unwrap_err();
     assert_eq!(failure.outcome, failed(TargetFailure::BodyMalformed));
 }

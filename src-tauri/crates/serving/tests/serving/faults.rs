@@ -6,6 +6,7 @@ use pilothouse_domain::TargetFailure as F;
 use pilothouse_domain::{Outcome, ProbeConfig, Protocol, UnknownReason};
 use pilothouse_serving::{Credential, ModelClient};
 use pilothouse_testkit::{Behaviour, FakeServer, Reply, number_table, quick_probe_config, target};
+use proptest::prelude::*;
 
 use crate::support::{client_of, client_with, failed, ours, reached, ready_target, transport};
 
@@ -81,11 +82,34 @@ async fn lost_connections_are_resets() {
 
 #[tokio::test]
 async fn what_is_not_http_is_malformed() {
-    check(Behaviour::NotHttp, failed(F::BodyMalformed), "dcswr", None).await;
+    check(Behaviour::not_http(), failed(F::BodyMalformed), "dcswr", None).await;
     let encoded = Reply::json(200, "{}").with_header("content-encoding", "br");
     check(encoded.into(), failed(F::BodyMalformed), "dcswr", Some(200)).await;
     let damaged = Reply::json(200, "not gzip at all").with_header("content-encoding", "gzip");
     check(damaged.into(), failed(F::BodyMalformed), "dcswr", Some(200)).await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever bytes a server sends, a probe ends with an outcome: nothing panics, nothing is left waiting.
+    #[test]
+    fn any_bytes_on_the_wire_give_an_outcome(
+        head in proptest::sample::select(vec![
+            "", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 301 X\r\nlocation: \r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "HTTP/1.1 999 \r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\n",
+        ]),
+        rest in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let server = FakeServer::start(Behaviour::Raw([head.as_bytes(), &rest].concat())).await;
+            let report = client_of(&ready_target(&server)).probe(false).await;
+            assert!(!matches!(report.outcome, Outcome::Unknown(_)), "{report:?}");
+            assert!(report.detail.is_none_or(|detail| detail.chars().count() <= 300));
+        });
+    }
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ async fn a_proxys_failure_is_ours() {
     let report = client(demanding.url(), &ready_target(&server), Credential::None).probe(false).await;
     assert_eq!(report.outcome, ours(UnknownReason::ProxyFailed), "{report:?}");
 
-    let not_a_proxy = FakeServer::start(Behaviour::NotHttp).await;
+    let not_a_proxy = FakeServer::start(Behaviour::not_http()).await;
     let mut https = ready_target(&server);
     https.url.set_scheme("https").unwrap();
     let report = client(not_a_proxy.url(), &https, Credential::None).probe(false).await;

@@ -55,7 +55,7 @@ async fn a_kept_tls_connection_has_no_handshake() {
 
 #[tokio::test]
 async fn plain_http_behind_https_is_a_failed_handshake() {
-    let (server, folder) = (FakeServer::start(Behaviour::NotHttp).await, tempfile::tempdir().unwrap());
+    let (server, folder) = (FakeServer::start(Behaviour::not_http()).await, tempfile::tempdir().unwrap());
     let mut target = trusting(&server, Some(&Authority::new()), &folder);
     target.url.set_scheme("https").unwrap();
     let report = client_of(&target).probe(false).await;
