@@ -11,6 +11,7 @@ pub(crate) fn start(folder: Option<&Path>) -> Option<WorkerGuard> {
     let filter = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter());
     let file = folder.and_then(|folder| {
+        std::fs::create_dir_all(folder).ok()?;
         let days = Builder::new().rotation(Rotation::DAILY).filename_prefix("pilothouse").filename_suffix("log");
         days.max_log_files(7).build(folder).ok()
     });

@@ -57,11 +57,7 @@ pub(crate) async fn start(app: &AppHandle) {
         Err(error) => return tracing::error!(%error, "the database could not be opened"),
     };
     tauri::async_runtime::spawn(stale::forward(app.clone(), api.engine().topics()));
-    match api.watch().await {
-        Ok(true) => {}
-        Ok(false) => tracing::warn!("another process watches this database; this window only shows it"),
-        Err(error) => tracing::error!(%error, "the endpoints could not be watched"),
-    }
+    // The demo fleet comes first, so that endpoints of an earlier start have their new addresses when probing begins.
     let demo = match api.fleet(Empty {}).await {
         Ok(fleet) if fleet.endpoints.is_empty() && shell.demo => api.demo_start(Empty {}).await.map(|_| ()),
         Ok(_) => api.demo_resume().await,
@@ -69,6 +65,11 @@ pub(crate) async fn start(app: &AppHandle) {
     };
     if let Err(error) = demo {
         tracing::error!(%error, "the demo fleet could not be started");
+    }
+    match api.watch().await {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!("another process watches this database; this window only shows it"),
+        Err(error) => tracing::error!(%error, "the endpoints could not be watched"),
     }
     end_on_signal(app).await;
 }
