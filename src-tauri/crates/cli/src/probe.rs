@@ -1,0 +1,155 @@
+//! `probe`: a few timed requests to a URL, without a database.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use pilothouse_api::{outcome_reason, outcome_word};
+use pilothouse_domain::{Clock, Outcome, ProbeConfig, TimestampMs};
+use pilothouse_engine::SystemClock;
+use pilothouse_serving::ProbeReport;
+use pilothouse_stats::quantile_of_sorted;
+use serde_json::{Value, json};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::failure::{Answer, Failure};
+use crate::output::{Output, milliseconds, plain};
+use crate::target::ModelOptions;
+use crate::{table_file, target, times};
+
+/// `probe`
+#[derive(Debug, Args)]
+pub(crate) struct ProbeOptions {
+    /// The server's base URL
+    url: String,
+    #[command(flatten)]
+    model: ModelOptions,
+    /// Rows to predict with each probe; without it the health route is asked
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// How many probes
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    count: u32,
+    /// Milliseconds from the start of one probe to the start of the next
+    #[arg(long, default_value_t = 1_000)]
+    interval_ms: u64,
+    /// Limit of one probe in milliseconds
+    #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(10..=600_000))]
+    timeout_ms: u32,
+    /// Every k-th probe opens a new connection; 1: all
+    #[arg(long, value_name = "K", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    fresh_connection_every: u32,
+}
+
+/// Probes and tells each outcome. Bad news when one of them is not in order.
+pub(crate) async fn run(options: &ProbeOptions, output: Output) -> Result<Answer, Failure> {
+    let transport = target::transport()?;
+    let input = options.input.as_deref().map(table_file::read).transpose()?;
+    let config = ProbeConfig {
+        total_timeout_ms: options.timeout_ms,
+        first_byte_timeout_ms: options.timeout_ms.min(ProbeConfig::default().first_byte_timeout_ms),
+        connect_timeout_ms: options.timeout_ms.min(ProbeConfig::default().connect_timeout_ms),
+        ..ProbeConfig::default()
+    };
+    let target = options.model.target(&transport, &options.url, input).await?;
+    let client = options.model.client(&transport, &target, &config).await?;
+    let clock = SystemClock::default();
+    let mut turns = interval_at(Instant::now(), Duration::from_millis(options.interval_ms.max(1)));
+    turns.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut probes: Vec<(TimestampMs, ProbeReport)> = Vec::new();
+    for number in 0..options.count {
+        turns.tick().await;
+        let at = clock.now();
+        let report = client.probe(number % options.fresh_connection_every == 0).await;
+        if options.count > 1 {
+            output.note(&line(at, &report));
+        }
+        probes.push((at, report));
+    }
+    let summary = summary(&probes);
+    let outcomes: Vec<Value> = probes.iter().map(|(at, report)| outcome(*at, report)).collect();
+    let document = json!({ "outcomes": outcomes, "summary": summary });
+    output.answer(&document, || {
+        let mut lines: Vec<String> = if options.count == 1 || output.quiet {
+            probes.iter().map(|(at, report)| line(*at, report)).collect()
+        } else {
+            Vec::new()
+        };
+        let quantile = |name: &str| milliseconds(summary[name].as_f64());
+        lines.push(format!(
+            "{} probes: {} ok, {} failed, {} unknown; p50 {}, p95 {}, p99 {}",
+            summary["n"],
+            summary["ok"],
+            summary["target_failed"],
+            summary["unknown"],
+            quantile("p50_us"),
+            quantile("p95_us"),
+            quantile("p99_us")
+        ));
+        lines.join("\n")
+    });
+    Ok(Answer::good_if(probes.iter().all(|(_, report)| report.outcome == Outcome::Ok)))
+}
+
+fn outcome(at: TimestampMs, report: &ProbeReport) -> Value {
+    json!({
+        "ts_ms": at,
+        "outcome": outcome_word(report.outcome),
+        "reason": outcome_reason(report.outcome),
+        "detail": report.detail,
+        "http_status": report.http_status,
+        "version": report.version,
+        "phases_us": report.phases,
+        "total_us": report.total_us,
+        "reused": report.reused,
+        "response_bytes": report.response_bytes,
+    })
+}
+
+/// Counts, and exact quantiles of the durations of the probes in order.
+fn summary(probes: &[(TimestampMs, ProbeReport)]) -> Value {
+    let count = |wanted: &str| probes.iter().filter(|(_, report)| outcome_word(report.outcome) == wanted).count();
+    let in_order = probes.iter().filter(|(_, report)| report.outcome == Outcome::Ok);
+    let mut durations: Vec<f64> = in_order.filter_map(|(_, report)| report.total_us).map(f64::from).collect();
+    durations.sort_unstable_by(f64::total_cmp);
+    json!({
+        "n": probes.len(),
+        "ok": count("ok"),
+        "target_failed": count("target_failed"),
+        "unknown": count("unknown"),
+        "p50_us": quantile_of_sorted(&durations, 0.5),
+        "p95_us": quantile_of_sorted(&durations, 0.95),
+        "p99_us": quantile_of_sorted(&durations, 0.99),
+    })
+}
+
+fn line(at: TimestampMs, report: &ProbeReport) -> String {
+    let mut line = format!("{}  {}", times::show(at), report.outcome.phrase());
+    if let Some(detail) = report.detail.as_deref().filter(|_| report.outcome != Outcome::Ok) {
+        line.push_str(&format!(": {}", plain(detail)));
+    }
+    if let Some(total) = report.total_us {
+        line.push_str(&format!("  {}", milliseconds(Some(f64::from(total)))));
+    }
+    let phases = report.phases;
+    let named = [
+        ("dns", phases.dns),
+        ("connect", phases.connect),
+        ("tls", phases.tls),
+        ("send", phases.send),
+        ("wait", phases.wait),
+        ("receive", phases.receive),
+    ];
+    let reached: Vec<String> =
+        named.into_iter().filter_map(|(name, us)| Some(format!("{name} {:.1}", f64::from(us?) / 1_000.0))).collect();
+    if !reached.is_empty() {
+        line.push_str(&format!(" ({})", reached.join(", ")));
+    }
+    if report.reused {
+        line.push_str("  reused connection");
+    }
+    if let Some(version) = &report.version {
+        line.push_str(&format!("  version {}", plain(version.as_str())));
+    }
+    line
+}

@@ -1,0 +1,229 @@
+//! How a model is named on the command line, and a client for it.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use pilothouse_api::{ApiError, Code};
+use pilothouse_domain::endpoint::{JsonTemplate, ResponseChecks, Tls};
+use pilothouse_domain::{Auth, Outcome, ProbeConfig, Protocol, Table, Target};
+use pilothouse_engine::{EngineError, read_credential};
+use pilothouse_secrets::Secrets;
+use pilothouse_serving::{DetectFailure, Detection, ModelClient, Transport, TransportConfig};
+
+use crate::failure::Failure;
+use crate::table_file;
+
+/// How a model behind a URL is reached and spoken to.
+#[derive(Debug, Args)]
+pub(crate) struct ModelOptions {
+    /// How the server is spoken to; without it the server is asked what it is
+    #[arg(long, value_enum)]
+    pub(crate) protocol: Option<ProtocolWord>,
+    /// The model's name, where a server holds several
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// A fixed version to call, in place of the one served by default
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) model_version: Option<String>,
+    /// For the protocol json: a JSON file {"path", "body", "prediction", "version"}
+    #[arg(long, value_name = "FILE")]
+    pub(crate) request_template: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) access: AccessOptions,
+}
+
+/// What opens the door.
+#[derive(Debug, Args)]
+pub(crate) struct AccessOptions {
+    /// Credential by reference: keyring:NAME (bearer token), basic:USER:keyring:NAME or header:HEADER:keyring:NAME
+    #[arg(long, value_name = "REFERENCE")]
+    pub(crate) auth: Option<AuthReference>,
+    /// PEM file with further certificate authorities
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+impl AccessOptions {
+    pub(crate) fn auth(&self) -> Auth {
+        self.auth.as_ref().map_or(Auth::None, |reference| reference.0.clone())
+    }
+
+    pub(crate) fn tls(&self) -> Tls {
+        Tls { ca_file: self.ca_file.clone(), ..Tls::default() }
+    }
+}
+
+/// The protocols by their words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProtocolWord {
+    /// Open Inference Protocol V2 (`MLServer`, Triton, `KServe`)
+    V2,
+    /// MLflow scoring server
+    Mlflow,
+    /// Plain JSON over HTTP with a request template
+    Json,
+}
+
+impl From<ProtocolWord> for Protocol {
+    fn from(word: ProtocolWord) -> Self {
+        match word {
+            ProtocolWord::V2 => Self::OpenInference,
+            ProtocolWord::Mlflow => Self::Mlflow,
+            ProtocolWord::Json => Self::Json,
+        }
+    }
+}
+
+/// A credential that stands in the keyring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AuthReference(pub(crate) Auth);
+
+impl FromStr for AuthReference {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = "give keyring:NAME, basic:USER:keyring:NAME or header:HEADER:keyring:NAME; \
+                    a value itself never stands on a command line";
+        let checked = |name: &str| match pilothouse_secrets::check_name(name) {
+            Ok(()) => Ok(name.to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Some(name) = text.strip_prefix("keyring:") {
+            return Ok(Self(Auth::Bearer { secret: checked(name)? }));
+        }
+        let (first, name) = text.split_once(":keyring:").ok_or(form)?;
+        match first.split_once(':') {
+            Some(("basic", username)) if !username.is_empty() => {
+                Ok(Self(Auth::Basic { username: username.to_owned(), secret: checked(name)? }))
+            }
+            Some(("header", header)) if !header.is_empty() => {
+                Ok(Self(Auth::Header { name: header.to_owned(), secret: checked(name)? }))
+            }
+            _ => Err(form.to_owned()),
+        }
+    }
+}
+
+/// A credential as [`AuthReference`] reads it; `None` without one.
+pub(crate) fn auth_text(auth: &Auth) -> Option<String> {
+    match auth {
+        Auth::None => None,
+        Auth::Bearer { secret } => Some(format!("keyring:{secret}")),
+        Auth::Basic { username, secret } => Some(format!("basic:{username}:keyring:{secret}")),
+        Auth::Header { name, secret } => Some(format!("header:{name}:keyring:{secret}")),
+    }
+}
+
+/// The one transport of this process.
+pub(crate) fn transport() -> Result<Arc<Transport>, Failure> {
+    Transport::new(TransportConfig::default()).map_err(|error| EngineError::from(error).into())
+}
+
+/// Asks a URL what stands behind it.
+pub(crate) async fn detect(
+    transport: &Arc<Transport>,
+    url: &str,
+    access: &AccessOptions,
+) -> Result<Detection, Failure> {
+    let url = pilothouse_api::parse_url("URL", url)?;
+    let credential = read_credential(&Secrets::keyring(), &access.auth()).await?;
+    let found = pilothouse_serving::detect(transport, &url, &credential, &access.tls(), None).await;
+    found.map_err(|failure| detect_failure(&url, &failure))
+}
+
+fn detect_failure(url: &url::Url, failure: &DetectFailure) -> Failure {
+    let message = format!("nothing at {url} can be recognised: {}: {}", failure.outcome.phrase(), failure.detail);
+    match failure.outcome {
+        Outcome::TargetFailed(_) => Failure::from(ApiError::new(Code::TargetFailed, message))
+            .hint("check the address, and that the server runs"),
+        _ => Failure::internal(message).hint("check this machine's network, proxy and keyring"),
+    }
+}
+
+impl ModelOptions {
+    /// Where and how the model is reached. Asks the server what it is when no protocol is named.
+    pub(crate) async fn target(
+        &self,
+        transport: &Arc<Transport>,
+        url: &str,
+        probe_input: Option<Table>,
+    ) -> Result<Target, Failure> {
+        let mut target = Target {
+            url: pilothouse_api::parse_url("URL", url)?,
+            protocol: self.protocol.map_or(Protocol::OpenInference, Protocol::from),
+            model: self.model.clone(),
+            model_version: self.model_version.clone(),
+            json: self.request_template.as_ref().map(read_template).transpose()?,
+            auth: self.access.auth(),
+            tls: self.access.tls(),
+            checks: ResponseChecks::default(),
+            probe_input,
+        };
+        if self.protocol.is_none() {
+            let found = detect(transport, url, &self.access).await?;
+            target.protocol = found.protocol.ok_or_else(|| {
+                Failure::usage(format!("no known protocol was recognised at {}", target.url))
+                    .hint("name it with --protocol v2, mlflow or json")
+            })?;
+            target.model = target.model.or(only_model(&found)?);
+            target.url = found.base_url;
+        }
+        if target.protocol == Protocol::Json && target.json.is_none() {
+            return Err(Failure::usage("the protocol json needs --request-template FILE").hint(
+                r#"the file holds {"path": "/predict", "body": {"rows": "{{rows}}"}, "prediction": "/predictions"}"#,
+            ));
+        }
+        Ok(target)
+    }
+
+    /// A client for the model.
+    pub(crate) async fn client(
+        &self,
+        transport: &Arc<Transport>,
+        target: &Target,
+        probe: &ProbeConfig,
+    ) -> Result<ModelClient, Failure> {
+        let credential = read_credential(&Secrets::keyring(), &target.auth).await?;
+        let client = ModelClient::new(Arc::clone(transport), target, probe, credential, None);
+        client.map_err(|error| EngineError::from(error).into())
+    }
+}
+
+fn only_model(found: &Detection) -> Result<Option<String>, Failure> {
+    match found.models.as_slice() {
+        [] => Ok(None),
+        [model] => Ok(Some(model.name.clone())),
+        several => {
+            let names: Vec<&str> = several.iter().map(|model| model.name.as_str()).collect();
+            Err(Failure::usage(format!("the server holds {} models", names.len()))
+                .hint(format!("name one with --model: {}", names.join(", "))))
+        }
+    }
+}
+
+fn read_template(path: &PathBuf) -> Result<JsonTemplate, Failure> {
+    let text = table_file::read_text(path)?;
+    serde_json::from_str(&text)
+        .map_err(|error| Failure::usage(format!("the request template {} cannot be read: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_references() {
+        let check = |text: &str, expect: Auth| {
+            assert_eq!(text.parse(), Ok(AuthReference(expect.clone())), "{text}");
+            assert_eq!(auth_text(&expect).as_deref(), Some(text));
+        };
+        check("keyring:prod/token", Auth::Bearer { secret: "prod/token".into() });
+        check("basic:ada:keyring:p", Auth::Basic { username: "ada".into(), secret: "p".into() });
+        check("header:x-api-key:keyring:k", Auth::Header { name: "x-api-key".into(), secret: "k".into() });
+        for refused in ["hunter2", "bearer:hunter2", "basic::keyring:p", "keyring:", "cookie:x:keyring:k"] {
+            assert!(refused.parse::<AuthReference>().is_err(), "{refused}");
+        }
+    }
+}
