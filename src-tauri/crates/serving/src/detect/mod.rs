@@ -1,7 +1,7 @@
 //! Which model server stands behind a bare URL.
 //!
 //! What it is: a handful of GETs sent at once, then (when a V2 server answered) its model list. What it hides: which
-//! route of which server says what; that judgement is in [`classify`]. What must stay true: nothing is concluded from a
+//! route of which server says what; that judgement is in `classify`. What must stay true: nothing is concluded from a
 //! status of 200 alone; nothing that changes the server is sent; the number of requests is bounded.
 
 mod classify;
