@@ -14,8 +14,6 @@ use crate::{ClientIdentity, ServingError};
 
 /// Limit for name resolution, TCP and TLS of a call to a control plane.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Limit between two reads.
-const READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// Limit for a whole call; loading a model may take long.
 const TOTAL_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -34,7 +32,6 @@ impl Transport {
             .redirect(Policy::custom(within_origin))
             .proxy(reqwest::Proxy::custom(move |url| proxies.proxy_url(url)))
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
             .timeout(TOTAL_TIMEOUT)
             .build()
             .map_err(|error| ServingError::HttpClient(error.to_string()))
