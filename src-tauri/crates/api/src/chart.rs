@@ -11,7 +11,7 @@ use pilothouse_store::{EventFilter, History};
 use crate::types::{
     Chart, ChartKind, ChartMark, ChartPoint, ChartRequest, ChartSeries, ChartTheme, ImageFormat, PlotArea,
 };
-use crate::{Api, ApiError, Code, convert, explain};
+use crate::{Api, ApiError, Code, convert, picture};
 
 /// Events that may become marks in one chart.
 const MARKS_MAX: u32 = 200;
@@ -47,14 +47,14 @@ impl Api {
             }
         };
         let size = Size { width: request.width, height: request.height, scale: request.scale };
-        let (theme, format) = (theme(request.theme), format(request.format));
+        let (theme, format) = (picture::theme(request.theme), request.format.into());
         let bytes = match &drawn.data {
             Data::Latency(data) => pilothouse_charts::latency::render(data, size, &theme, format),
             Data::Availability(data) => pilothouse_charts::availability::render(data, size, &theme, format),
             Data::Quality(data) => pilothouse_charts::accuracy::render(data, size, &theme, format),
         }
-        .map_err(failed)?;
-        let image = explain::image(bytes, request.format);
+        .map_err(picture::failed)?;
+        let image = picture::image(bytes, request.format);
         let area = plot_area(size);
         let marks = match &drawn.data {
             Data::Latency(data) => &data.marks,
@@ -193,28 +193,4 @@ fn chart_mark(mark: &Mark) -> ChartMark {
         MarkKind::Info => "info",
     };
     ChartMark { at_ms: mark.at.0, label: mark.label.clone(), kind: kind.to_owned() }
-}
-
-pub(crate) fn theme(theme: ChartTheme) -> Theme {
-    Theme {
-        ink: theme.ink,
-        muted: theme.muted,
-        grid: theme.grid,
-        accent: theme.accent,
-        ok: theme.ok,
-        warn: theme.warn,
-        bad: theme.bad,
-        unknown: theme.unknown,
-        band: theme.band,
-        background: theme.background,
-    }
-}
-
-pub(crate) fn format(format: ImageFormat) -> pilothouse_charts::Format {
-    format.into()
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "passed to map_err")]
-pub(crate) fn failed(error: ChartError) -> ApiError {
-    ApiError::new(Code::InvalidInput, format!("the chart cannot be drawn: {error}"))
 }

@@ -1,7 +1,5 @@
 //! The Explain tab.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use pilothouse_charts::waterfall::{Contribution, WaterfallChart};
 use pilothouse_charts::{Format, Size};
 use pilothouse_domain::{EndpointId, Table};
@@ -11,7 +9,7 @@ use crate::types::{
     Attribution, Empty, ExplainCost, ExplainJob, ExplainRequest, Explanation, Image, ImageFormat, JobRequest,
     JobStarted, PredictRequest, PredictResponse, WaterfallRequest,
 };
-use crate::{Api, ApiError, Code, chart, tables};
+use crate::{Api, ApiError, Code, picture, tables};
 
 /// Model rows per request, to tell the number of requests beforehand.
 const ROWS_PER_REQUEST: u64 = pilothouse_engine::EXPLAIN_ROWS_PER_REQUEST as u64;
@@ -75,9 +73,9 @@ impl Api {
             top: request.top as usize,
         };
         let size = Size { width: request.width, height: request.height, scale: request.scale };
-        let (theme, format) = (chart::theme(request.theme), chart::format(request.format));
-        let bytes = pilothouse_charts::waterfall::render(&data, size, &theme, format).map_err(chart::failed)?;
-        Ok(image(bytes, request.format))
+        let (theme, format) = (picture::theme(request.theme), request.format.into());
+        let bytes = pilothouse_charts::waterfall::render(&data, size, &theme, format).map_err(picture::failed)?;
+        Ok(picture::image(bytes, request.format))
     }
 
     /// One prediction, for what-if.
@@ -158,23 +156,5 @@ fn explanation(explained: &Explained) -> Explanation {
         version: explained.version.as_ref().map(|version| version.to_string()),
         background: explained.background.clone(),
         at_ms: explained.at.0,
-    }
-}
-
-pub(crate) fn image(bytes: Vec<u8>, format: ImageFormat) -> Image {
-    match format {
-        ImageFormat::Svg => {
-            Image { image: String::from_utf8_lossy(&bytes).into_owned(), media_type: "image/svg+xml".to_owned() }
-        }
-        ImageFormat::Png => Image { image: STANDARD.encode(&bytes), media_type: "image/png".to_owned() },
-    }
-}
-
-impl From<ImageFormat> for Format {
-    fn from(format: ImageFormat) -> Self {
-        match format {
-            ImageFormat::Svg => Self::Svg,
-            ImageFormat::Png => Self::Png,
-        }
     }
 }

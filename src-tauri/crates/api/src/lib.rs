@@ -15,6 +15,7 @@ mod error;
 mod explain;
 mod fleet;
 mod golden;
+mod picture;
 pub mod places;
 mod rollback;
 mod secrets;
