@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pilothouse_demo::DemoFleet;
 use pilothouse_engine::{Engine, EngineError, SystemClock};
 use pilothouse_secrets::Secrets;
-use pilothouse_store::{OpenOptions, Store, StoreError};
+use pilothouse_store::{FleetCache, OpenOptions, Store, StoreError};
 use tokio::sync::Mutex;
 
 /// Carries out every command; clones share one engine.
@@ -16,6 +16,8 @@ pub struct Api {
     pub(crate) demo: Arc<Mutex<Option<DemoFleet>>>,
     pub(crate) database: PathBuf,
     pub(crate) logs: Option<PathBuf>,
+    /// What the last look at the fleet left to be used by the next one.
+    pub(crate) fleet_cache: Arc<std::sync::Mutex<FleetCache>>,
 }
 
 /// Why the database could not be opened.
@@ -46,7 +48,7 @@ impl Api {
         }
         let store = Store::open(database, &OpenOptions::default())?;
         let engine = Engine::new(store, database, secrets, Arc::new(SystemClock::default()))?;
-        Ok(Self { engine, demo: Arc::default(), database: database.to_owned(), logs })
+        Ok(Self { engine, demo: Arc::default(), database: database.to_owned(), logs, fleet_cache: Arc::default() })
     }
 
     /// The engine behind it.

@@ -1,46 +1,48 @@
 //! The Fleet screen.
 
-use pilothouse_domain::{Endpoint, EndpointId, Outcome, TimestampMs, VersionId};
-use pilothouse_store::{Beat, Store, Summary};
+use std::collections::HashMap;
+use std::sync::PoisonError;
+
+use pilothouse_domain::{Endpoint, HealthState, LiveVersion, Outcome, RollbackRun, VersionId};
+use pilothouse_store::{Beat, FleetFacts, Store};
 
 use crate::types::{self, BeatOutcome, Empty, Fleet, FleetRow};
 use crate::{Api, ApiError, convert};
 
 /// Checks in a heartbeat bar.
 const BEATS: u32 = 52;
-/// The window of the numbers on the Fleet screen.
-const WINDOW_MS: i64 = 3_600_000;
 
-/// What the store says of all endpoints at once.
-struct Facts {
-    beats: std::collections::HashMap<EndpointId, Vec<Beat>>,
-    hour: std::collections::HashMap<EndpointId, Summary>,
-    hour_before: std::collections::HashMap<EndpointId, Summary>,
-    versions: std::collections::HashMap<EndpointId, pilothouse_domain::LiveVersion>,
-    runs: Vec<pilothouse_domain::RollbackRun>,
-}
-
-impl Facts {
-    fn read(store: &Store, now: TimestampMs) -> Result<Self, pilothouse_store::StoreError> {
-        Ok(Self {
-            beats: store.recent(BEATS)?,
-            hour: store.fleet_summaries(now.plus_ms(-WINDOW_MS), now.plus_ms(1))?,
-            hour_before: store.fleet_summaries(now.plus_ms(-2 * WINDOW_MS), now.plus_ms(-WINDOW_MS))?,
-            versions: store.current_versions()?,
-            runs: store.unfinished_runs()?,
-        })
-    }
+/// What the store says of one endpoint, beside its settings and quality.
+struct Stored {
+    facts: FleetFacts,
+    live: Option<LiveVersion>,
+    run: Option<RollbackRun>,
+    health: HealthState,
 }
 
 impl Api {
     /// Every endpoint with its health, latency, quality and version.
     pub async fn fleet(&self, _: Empty) -> Result<Fleet, ApiError> {
         let now = self.engine.now();
-        let (endpoints, mut facts) =
-            self.engine.with_store(move |store| Ok((store.endpoints()?, Facts::read(store, now)?))).await?;
+        let (cache, watching) = (self.fleet_cache.clone(), self.engine.is_watching());
+        let read = move |store: &Store| {
+            let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+            // A process that watches knows the health of its endpoints without the store.
+            let health = if watching { HashMap::new() } else { store.health()? };
+            let facts = store.fleet(&mut cache, now, BEATS)?;
+            Ok((store.endpoints()?, facts, store.current_versions()?, store.unfinished_runs()?, health))
+        };
+        let (endpoints, mut facts, mut versions, runs, mut health) = self.engine.with_store(read).await?;
         let mut rows = Vec::with_capacity(endpoints.len());
         for endpoint in &endpoints {
-            rows.push(self.row(endpoint, &mut facts).await?);
+            let id = endpoint.id;
+            let stored = Stored {
+                facts: facts.remove(&id).unwrap_or_default(),
+                live: versions.remove(&id),
+                run: runs.iter().find(|run| run.plan.endpoint == id).cloned(),
+                health: self.engine.health_known(endpoint, health.remove(&id)),
+            };
+            rows.push(self.row(endpoint, stored).await?);
         }
         rows.sort_by(|a, b| (&b.production, &a.environment, &a.name).cmp(&(&a.production, &b.environment, &b.name)));
         Ok(Fleet {
@@ -54,19 +56,20 @@ impl Api {
 
     /// One row, for the Endpoint screen.
     pub(crate) async fn fleet_row(&self, endpoint: &Endpoint) -> Result<FleetRow, ApiError> {
-        let now = self.engine.now();
-        let mut facts = self.engine.with_store(move |store| Facts::read(store, now)).await?;
-        self.row(endpoint, &mut facts).await
+        let (id, now) = (endpoint.id, self.engine.now());
+        let read = move |store: &Store| {
+            let run = store.unfinished_runs()?.into_iter().find(|run| run.plan.endpoint == id);
+            let live = store.live_versions(id)?.into_iter().find(|live| live.until.is_none());
+            Ok((store.fleet_facts(id, now, BEATS)?, live, run))
+        };
+        let (facts, live, run) = self.engine.with_store(read).await?;
+        let health = self.engine.health_of(endpoint).await?;
+        self.row(endpoint, Stored { facts, live, run, health }).await
     }
 
-    async fn row(&self, endpoint: &Endpoint, facts: &mut Facts) -> Result<FleetRow, ApiError> {
-        let state = self.engine.health_of(endpoint).await?;
+    async fn row(&self, endpoint: &Endpoint, stored: Stored) -> Result<FleetRow, ApiError> {
         let quality = self.engine.quality_of(endpoint).await?;
-        let hour = facts.hour.remove(&endpoint.id).unwrap_or_default();
-        let before = facts.hour_before.remove(&endpoint.id).unwrap_or_default();
-        let live = facts.versions.remove(&endpoint.id);
-        let beats = facts.beats.remove(&endpoint.id).unwrap_or_default();
-        let run = facts.runs.iter().find(|run| run.plan.endpoint == endpoint.id);
+        let Stored { facts: FleetFacts { beats, hour, hour_before: before }, live, run, health: state } = stored;
         let slow_us = endpoint.probe.degraded_above_ms.map(|ms| ms.saturating_mul(1_000));
         Ok(FleetRow {
             id: endpoint.id.0,

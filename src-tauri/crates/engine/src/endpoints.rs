@@ -109,17 +109,25 @@ impl Engine {
     /// The state of one endpoint as this process knows it: health, since when, why. From the store when this process does
     /// not watch it.
     pub async fn health_of(&self, endpoint: &Endpoint) -> Result<HealthState, EngineError> {
+        let id = endpoint.id;
+        let stored = match self.watched(id) {
+            Some(_) => None,
+            None => self.with_store(move |store| store.health_of(id)).await?,
+        };
+        Ok(self.health_known(endpoint, stored))
+    }
+
+    /// [`Engine::health_of`] for a caller that has read the store already; `stored` is what it says of this endpoint.
+    pub fn health_known(&self, endpoint: &Endpoint, stored: Option<HealthState>) -> HealthState {
         if let Some(watched) = self.watched(endpoint.id) {
             let tracker = lock(&watched.health);
-            return Ok(HealthState { health: tracker.health(), since: tracker.since(), reason: tracker.reason() });
+            return HealthState { health: tracker.health(), since: tracker.since(), reason: tracker.reason() };
         }
-        let id = endpoint.id;
-        let stored = self.with_store(pilothouse_store::Store::health).await?.remove(&id);
-        Ok(stored.unwrap_or(HealthState {
+        stored.unwrap_or_else(|| HealthState {
             health: if endpoint.paused { Health::Paused } else { Health::Unknown },
             since: endpoint.created,
             reason: "not checked yet".to_owned(),
-        }))
+        })
     }
 
     pub(crate) fn watched(&self, id: EndpointId) -> Option<Arc<Watched>> {
@@ -137,7 +145,7 @@ impl Engine {
 
     async fn make_watched(&self, endpoint: Endpoint) -> Result<Watched, EngineError> {
         let id = endpoint.id;
-        let stored = self.with_store(pilothouse_store::Store::health).await?.remove(&id);
+        let stored = self.with_store(move |store| store.health_of(id)).await?;
         let (health, since) = stored.map_or((Health::Unknown, endpoint.created), |state| (state.health, state.since));
         let mut tracker = HealthTracker::new(health, since, endpoint.paused);
         let quality = self.quality_from_store(&endpoint).await?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use pilothouse_domain::{EndpointId, Health, HealthState, TimestampMs};
+use rusqlite::Row;
 
 use crate::error::is_foreign_key_violation;
 use crate::{Store, StoreError};
@@ -43,15 +44,30 @@ impl Store {
             let mut rows = statement.query([])?;
             let mut states = HashMap::new();
             while let Some(row) = rows.next()? {
-                let endpoint = EndpointId(row.get(0)?);
-                let word: String = row.get(1)?;
-                let health = parse(&word)
-                    .ok_or_else(|| StoreError::unreadable("health", &endpoint, &format!("`{word}` is no health")))?;
-                states.insert(endpoint, HealthState { health, since: TimestampMs(row.get(2)?), reason: row.get(3)? });
+                states.insert(EndpointId(row.get(0)?), decode(row)?);
             }
             Ok(states)
         })
     }
+
+    /// The health of one endpoint, if it has one.
+    pub fn health_of(&self, endpoint: EndpointId) -> Result<Option<HealthState>, StoreError> {
+        self.read("read the endpoint's health", |connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT endpoint, health, since_ms, reason FROM health WHERE endpoint = ?1")?;
+            let mut rows = statement.query([endpoint.0])?;
+            rows.next()?.map(decode).transpose()
+        })
+    }
+}
+
+fn decode(row: &Row<'_>) -> Result<HealthState, StoreError> {
+    let word: String = row.get(1)?;
+    let unreadable = || {
+        StoreError::unreadable("health", &EndpointId(row.get(0).unwrap_or_default()), &format!("`{word}` is no health"))
+    };
+    let health = parse(&word).ok_or_else(unreadable)?;
+    Ok(HealthState { health, since: TimestampMs(row.get(2)?), reason: row.get(3)? })
 }
 
 fn parse(word: &str) -> Option<Health> {
@@ -72,7 +88,9 @@ mod tests {
         for health in [Health::Healthy, Health::Degraded, Health::Down, Health::Unknown, Health::Paused] {
             let state = HealthState { health, since: MONDAY, reason: format!("{health:?}") };
             store.set_health(id, &state).unwrap();
+            assert_eq!(store.health_of(id).unwrap().as_ref(), Some(&state));
             assert_eq!(store.health().unwrap(), HashMap::from([(id, state)]));
         }
+        assert_eq!(store.health_of(EndpointId(9)).unwrap(), None);
     }
 }

@@ -228,7 +228,7 @@ impl Store {
         self.read("read the last probes", |connection| {
             let mut recent = HashMap::new();
             for endpoint in endpoints::ids(connection)? {
-                recent.insert(endpoint, probes::read_last(connection, endpoint, n)?);
+                recent.insert(endpoint, probes::read_last(connection, endpoint, None, n)?);
             }
             Ok(recent)
         })
@@ -394,7 +394,7 @@ impl Bucket {
 }
 
 impl Summary {
-    fn new(tally: &Tally) -> Self {
+    pub(crate) fn new(tally: &Tally) -> Self {
         Self {
             n: count(tally.n_ok.saturating_add(tally.n_target_failed).saturating_add(tally.n_unknown)),
             n_ok: count(tally.n_ok),

@@ -18,6 +18,7 @@ mod endpoints;
 mod error;
 mod evaluations;
 mod events;
+mod fleet;
 mod golden_sets;
 mod health;
 mod history;
@@ -39,6 +40,7 @@ mod writer;
 
 pub use error::StoreError;
 pub use events::EventFilter;
+pub use fleet::{FleetCache, FleetFacts};
 pub use golden_sets::GoldenSetSummary;
 pub use history::{Beat, Bucket, History, PhaseSummary, Summary};
 pub use live_versions::VersionChange;

@@ -150,14 +150,20 @@ pub(crate) fn read(
     Ok(())
 }
 
-/// The last `n` samples of the endpoint as the fleet screen draws them, oldest first.
-pub(crate) fn read_last(connection: &Connection, endpoint: EndpointId, n: u32) -> Result<Vec<Beat>, StoreError> {
+/// The last `n` samples of the endpoint as the fleet screen draws them, oldest first; only those after `seen`.
+pub(crate) fn read_last(
+    connection: &Connection,
+    endpoint: EndpointId,
+    seen: Option<TimestampMs>,
+    n: u32,
+) -> Result<Vec<Beat>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT ts_ms, outcome, total_us, detail FROM sample WHERE endpoint = ?1 ORDER BY ts_ms DESC LIMIT ?2",
+        "SELECT ts_ms, outcome, total_us, detail FROM sample WHERE endpoint = ?1 AND ts_ms > ?3
+         ORDER BY ts_ms DESC LIMIT ?2",
     )?;
     // Apart from the rows, because hardly any has one.
     let mut text = connection.prepare_cached("SELECT value FROM text WHERE id = ?1")?;
-    let mut rows = statement.query((endpoint.0, n))?;
+    let mut rows = statement.query((endpoint.0, n, seen.map_or(i64::MIN, |at| at.0)))?;
     let mut beats = Vec::new();
     while let Some(row) = rows.next()? {
         let at = TimestampMs(row.get(0)?);

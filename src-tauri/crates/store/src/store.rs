@@ -194,6 +194,8 @@ mod tests {
             store.live_versions(id).map(drop),
             store.current_versions().map(drop),
             store.health().map(drop),
+            store.health_of(id).map(drop),
+            store.fleet(&mut crate::FleetCache::default(), MONDAY.plus_ms(DAY / 24), 52).map(drop),
             store.plan(&"p".into()).map(drop),
             store.runs(None).map(drop),
             store.audit_entries(10, None).map(drop),
