@@ -4,13 +4,11 @@ use jiff::tz::TimeZone;
 use pilothouse_charts::accuracy::{AccuracyChart, AccuracyPoint};
 use pilothouse_charts::availability::{AvailabilityBucket, AvailabilityChart};
 use pilothouse_charts::latency::{LatencyChart, LatencyPoint};
-use pilothouse_charts::{ChartError, Mark, MarkKind, Size, Theme, TimeAxis, plot_area};
+use pilothouse_charts::{Mark, MarkKind, Size, TimeAxis, plot_area};
 use pilothouse_domain::{EndpointId, Event, EventKind, Health, TimestampMs, Verdict, VersionId};
 use pilothouse_store::{EventFilter, History};
 
-use crate::types::{
-    Chart, ChartKind, ChartMark, ChartPoint, ChartRequest, ChartSeries, ChartTheme, ImageFormat, PlotArea,
-};
+use crate::types::{Chart, ChartKind, ChartMark, ChartPoint, ChartRequest, ChartSeries, PlotArea};
 use crate::{Api, ApiError, Code, convert, picture};
 
 /// Events that may become marks in one chart.
@@ -33,12 +31,12 @@ impl Api {
         let drawn = match request.kind {
             ChartKind::Latency => {
                 let history = self.history(id, from, to, request.width).await?;
-                latency(time, history, marks)
+                latency(time, &history, marks)
             }
             ChartKind::Availability => {
                 // A column needs a few pixels to be seen.
                 let history = self.history(id, from, to, request.width / 4).await?;
-                availability(time, history, marks)
+                availability(time, &history, marks)
             }
             ChartKind::Quality => {
                 let evaluations = self.engine.with_store(move |store| store.evaluations(id, from, to)).await?;
@@ -54,7 +52,7 @@ impl Api {
             Data::Quality(data) => pilothouse_charts::accuracy::render(data, size, &theme, format),
         }
         .map_err(picture::failed)?;
-        let image = picture::image(bytes, request.format);
+        let image = picture::image(&bytes, request.format);
         let area = plot_area(size);
         let marks = match &drawn.data {
             Data::Latency(data) => &data.marks,
@@ -100,7 +98,7 @@ fn series(names: &[&str], unit: &str) -> Vec<ChartSeries> {
     names.iter().map(|name| ChartSeries { name: (*name).to_owned(), unit: unit.to_owned() }).collect()
 }
 
-fn latency(time: TimeAxis, history: History, marks: Vec<Mark>) -> Drawn {
+fn latency(time: TimeAxis, history: &History, marks: Vec<Mark>) -> Drawn {
     let points = history.buckets.iter().map(|bucket| ChartPoint {
         at_ms: bucket.at.0,
         values: vec![bucket.p50_us, bucket.p95_us, bucket.p99_us, bucket.max_us],
@@ -123,7 +121,7 @@ fn latency(time: TimeAxis, history: History, marks: Vec<Mark>) -> Drawn {
     }
 }
 
-fn availability(time: TimeAxis, history: History, marks: Vec<Mark>) -> Drawn {
+fn availability(time: TimeAxis, history: &History, marks: Vec<Mark>) -> Drawn {
     let buckets: Vec<AvailabilityBucket> = history
         .buckets
         .iter()

@@ -1,13 +1,13 @@
 //! The Explain tab.
 
+use pilothouse_charts::Size;
 use pilothouse_charts::waterfall::{Contribution, WaterfallChart};
-use pilothouse_charts::{Format, Size};
 use pilothouse_domain::{EndpointId, Table};
 use pilothouse_engine::{ExplainRow, ExplainTask, Explained, JobState};
 
 use crate::types::{
-    Attribution, Empty, ExplainCost, ExplainJob, ExplainRequest, Explanation, Image, ImageFormat, JobRequest,
-    JobStarted, PredictRequest, PredictResponse, WaterfallRequest,
+    Attribution, Empty, ExplainCost, ExplainJob, ExplainRequest, Explanation, Image, JobRequest, JobStarted,
+    PredictRequest, PredictResponse, WaterfallRequest,
 };
 use crate::{Api, ApiError, Code, picture, tables};
 
@@ -75,7 +75,7 @@ impl Api {
         let size = Size { width: request.width, height: request.height, scale: request.scale };
         let (theme, format) = (picture::theme(request.theme), request.format.into());
         let bytes = pilothouse_charts::waterfall::render(&data, size, &theme, format).map_err(picture::failed)?;
-        Ok(picture::image(bytes, request.format))
+        Ok(picture::image(&bytes, request.format))
     }
 
     /// One prediction, for what-if.
@@ -153,7 +153,7 @@ fn explanation(explained: &Explained) -> Explanation {
         model_calls: shapley.model_rows.div_ceil(ROWS_PER_REQUEST),
         model_rows: shapley.model_rows,
         elapsed_ms: explained.elapsed_ms,
-        version: explained.version.as_ref().map(|version| version.to_string()),
+        version: explained.version.as_ref().map(ToString::to_string),
         background: explained.background.clone(),
         at_ms: explained.at.0,
     }

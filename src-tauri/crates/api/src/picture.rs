@@ -7,12 +7,12 @@ use pilothouse_charts::{ChartError, Format, Theme};
 use crate::types::{ChartTheme, Image, ImageFormat};
 use crate::{ApiError, Code};
 
-pub(crate) fn image(bytes: Vec<u8>, format: ImageFormat) -> Image {
+pub(crate) fn image(bytes: &[u8], format: ImageFormat) -> Image {
     match format {
         ImageFormat::Svg => {
-            Image { image: String::from_utf8_lossy(&bytes).into_owned(), media_type: "image/svg+xml".to_owned() }
+            Image { image: String::from_utf8_lossy(bytes).into_owned(), media_type: "image/svg+xml".to_owned() }
         }
-        ImageFormat::Png => Image { image: STANDARD.encode(&bytes), media_type: "image/png".to_owned() },
+        ImageFormat::Png => Image { image: STANDARD.encode(bytes), media_type: "image/png".to_owned() },
     }
 }
 

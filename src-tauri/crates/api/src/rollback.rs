@@ -96,13 +96,15 @@ fn curl(call: &domain::PlannedCall) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let mut command = format!("curl -X {} {}", call.method, quoted(&call.url));
     for (name, value) in &call.headers {
-        command.push_str(&format!(" -H {}", quoted(&format!("{name}: {value}"))));
+        command += " -H ";
+        command += &quoted(&format!("{name}: {value}"));
     }
     if let Some(body) = &call.body {
         if !call.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
-            command.push_str(" -H 'Content-Type: application/json'");
+            command += " -H 'Content-Type: application/json'";
         }
-        command.push_str(&format!(" -d {}", quoted(&body.to_string())));
+        command += " -d ";
+        command += &quoted(&body.to_string());
     }
     command
 }

@@ -22,7 +22,7 @@ const FIRST_PROBE_WITHIN: Duration = Duration::from_secs(2);
 /// How often the clocks are compared.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often old history is thinned out.
-const RETAIN_EVERY: Duration = Duration::from_secs(3_600);
+const RETAIN_EVERY: Duration = Duration::from_hours(1);
 
 /// Counts of one collection run.
 #[derive(Debug, Clone, Default)]
