@@ -14,6 +14,8 @@ Object.defineProperty(HTMLElement.prototype, "clientWidth", { configurable: true
 Object.defineProperty(HTMLElement.prototype, "clientHeight", { configurable: true, get: () => 720 });
 Element.prototype.scrollIntoView = () => undefined;
 Element.prototype.animate ??= () => ({ cancel: () => undefined, finished: Promise.resolve() }) as unknown as Animation;
+// axe asks for a canvas to look at icon fonts; there is none.
+HTMLCanvasElement.prototype.getContext = () => null;
 HTMLImageElement.prototype.decode = () => Promise.resolve();
 window.matchMedia = (query: string) =>
   ({ matches: query.includes("dark"), media: query, addEventListener: () => undefined, removeEventListener: () => undefined }) as unknown as MediaQueryList;

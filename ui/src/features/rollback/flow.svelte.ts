@@ -19,6 +19,8 @@ export type Phase = "opening" | "plan" | "countdown" | "sending" | "run";
 export class RollbackFlow {
   phase = $state<Phase>("opening");
   plan = $state.raw<RollbackPlan>();
+  /** The version that the engine proposed by itself. */
+  lastGood = $state<string>();
   planning = $state(false);
   planError = $state.raw<ApiError>();
   applyError = $state.raw<ApiError>();
@@ -63,7 +65,10 @@ export class RollbackFlow {
     try {
       const plan = await this.app.call("rollback_plan", { id: this.id, to });
       // A later choice overtakes this one.
-      if (asked === this.#asked) this.plan = plan;
+      if (asked === this.#asked) {
+        this.plan = plan;
+        if (to === null) this.lastGood = plan.to.version;
+      }
     } catch (thrown) {
       if (asked === this.#asked) this.planError = toApiError(thrown);
     }
