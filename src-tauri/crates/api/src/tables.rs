@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use pilothouse_domain::{Cell, Column, ColumnKind, Label, Table, Task};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::{ApiError, Code};
@@ -54,7 +55,7 @@ fn read_csv(text: &str) -> Result<Table, ApiError> {
 
 fn read_json_lines(text: &str) -> Result<Table, ApiError> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let mut records = Vec::new();
+    let mut records: Vec<Record> = Vec::new();
     for (number, line) in lines {
         let value = serde_json::from_str(line)
             .map_err(|error| invalid(format!("line {} is not a JSON object: {error}", number + 1)))?;
@@ -65,17 +66,53 @@ fn read_json_lines(text: &str) -> Result<Table, ApiError> {
 }
 
 fn read_json_array(text: &str) -> Result<Table, ApiError> {
-    let records: Vec<Value> =
+    let records: Vec<Record> =
         serde_json::from_str(text).map_err(|error| invalid(format!("the JSON array cannot be read: {error}")))?;
     check_size(records.len())?;
     from_records(&records)
 }
 
-fn from_records(records: &[Value]) -> Result<Table, ApiError> {
+/// A JSON object with its fields in the order of the text: a model that takes positions needs its columns in theirs.
+struct Record(Vec<(String, Value)>);
+
+impl Record {
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Record;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
+                let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(0));
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Record(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+fn from_records(records: &[Record]) -> Result<Table, ApiError> {
     let mut names: Vec<String> = Vec::new();
-    for (index, record) in records.iter().enumerate() {
-        let fields = record.as_object().ok_or_else(|| invalid(format!("record {} is not a JSON object", index + 1)))?;
-        names.extend(fields.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
+    for record in records {
+        for (name, _) in &record.0 {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
     }
     check_names(&names)?;
     let mut rows = Vec::with_capacity(records.len());
@@ -88,6 +125,16 @@ fn from_records(records: &[Value]) -> Result<Table, ApiError> {
             Some(_) => Err(invalid(format!("record {}: `{name}` is neither a number, a text nor null", index + 1))),
         });
         rows.push(row.collect::<Result<Vec<Cell>, ApiError>>()?);
+    }
+    Ok(typed(names, rows))
+}
+
+/// A table of named columns, from a reader of another format; each row has one cell per name.
+pub fn from_cells(names: Vec<String>, rows: Vec<Vec<Cell>>) -> Result<Table, ApiError> {
+    check_names(&names)?;
+    check_size(rows.len())?;
+    if rows.is_empty() {
+        return Err(invalid("the table has no rows".into()));
     }
     Ok(typed(names, rows))
 }
@@ -234,20 +281,17 @@ pub fn cell_text(cell: &Cell) -> String {
     }
 }
 
-/// A table as a JSON array of objects, one per line; [`read`] reads it back.
+/// A table as a JSON array of objects, one per line, with the fields in the order of the columns; [`read`] reads it back.
 pub fn to_json(table: &Table) -> String {
-    let records: Vec<String> = table
-        .rows
-        .iter()
-        .map(|row| {
-            let fields = table
-                .columns
-                .iter()
-                .zip(row)
-                .map(|(column, cell)| (column.name.clone(), serde_json::to_value(cell).unwrap_or(Value::Null)));
-            Value::Object(fields.collect()).to_string()
-        })
-        .collect();
+    let field = |(column, cell): (&Column, &Cell)| {
+        let value = serde_json::to_value(cell).unwrap_or(Value::Null);
+        format!("{}:{value}", Value::String(column.name.clone()))
+    };
+    let record = |row: &Vec<Cell>| {
+        let fields: Vec<String> = table.columns.iter().zip(row).map(field).collect();
+        format!("{{{}}}", fields.join(","))
+    };
+    let records: Vec<String> = table.rows.iter().map(record).collect();
     format!("[{}]", records.join(",\n "))
 }
 
@@ -280,6 +324,14 @@ mod tests {
     }
 
     #[test]
+    fn columns_keep_the_order_of_the_text() {
+        let table = read("[{\"b\": 1, \"a\": null}, {\"b\": 2, \"c\": \"x\", \"a\": 3}]").expect("JSON");
+        let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(names, ["b", "a", "c"]);
+        assert_eq!(read(&to_json(&table)).expect("its own JSON"), table);
+    }
+
+    #[test]
     fn bad_tables_are_named() {
         let check = |text: &str, expect: &str| {
             let error = read(text).expect_err("bad table");
@@ -290,7 +342,8 @@ mod tests {
         check("a,a\n1,2", "2 columns are called `a`");
         check("a,\n1,2", "has no name");
         check("a,b\n1", "cannot be read");
-        check("{\"a\": 1}\n[2]", "record 2 is not a JSON object");
+        check("{\"a\": 1}\n[2]", "line 2 is not a JSON object");
+        check("[{\"a\": 1}, 2]", "expected a JSON object");
         check("{\"a\": {}}", "neither a number, a text nor null");
     }
 
