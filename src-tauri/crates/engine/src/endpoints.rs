@@ -1,6 +1,6 @@
 //! Connecting, changing, pausing and removing endpoints while they are being watched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -188,13 +188,22 @@ impl Engine {
     /// Takes over, every few seconds, what another process changed in the settings: that one wrote the event and the audit
     /// entry, this one has to watch accordingly.
     pub(crate) async fn follow_settings(&self) {
+        // Until the first look succeeds, everything counts as changed.
+        let mut seen = None;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = self.inner.stop.cancelled() => return,
             }
-            if let Err(error) = self.take_over_settings().await {
-                tracing::error!(%error, "the settings could not be read again");
+            // Asked before the settings are read, so that a change in between is seen the next time.
+            let looked = match self.with_store(pilothouse_store::Store::foreign_changes).await {
+                Ok(version) if seen == Some(version) => continue,
+                Ok(version) => self.take_over_settings().await.map(|()| version),
+                Err(error) => Err(error),
+            };
+            match looked {
+                Ok(version) => seen = Some(version),
+                Err(error) => tracing::error!(%error, "the settings could not be read again"),
             }
         }
     }
@@ -203,7 +212,8 @@ impl Engine {
         let stored = self.with_store(pilothouse_store::Store::endpoints).await?;
         let known: Vec<EndpointId> = lock(&self.inner.watched).keys().copied().collect();
         let mut changed = false;
-        for gone in known.into_iter().filter(|id| !stored.iter().any(|endpoint| endpoint.id == *id)) {
+        let stored_ids: BTreeSet<EndpointId> = stored.iter().map(|endpoint| endpoint.id).collect();
+        for gone in known.into_iter().filter(|id| !stored_ids.contains(id)) {
             self.end_watching(gone);
             changed = true;
         }

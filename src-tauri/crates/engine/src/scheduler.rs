@@ -72,6 +72,16 @@ fn phase(id: EndpointId) -> f64 {
     (id.0 as f64 * 0.618_033_988_749_895).fract().abs()
 }
 
+/// The first turn of an endpoint, soon, so that a person who just connected it need not wait; and the second, from which on
+/// the turns of all endpoints lie spread over the whole interval. The second is left out where the first is on that grid.
+fn first_turns(now: Instant, interval: Duration, phase: f64) -> (Instant, Option<Instant>) {
+    let soon = now + interval.min(FIRST_PROBE_WITHIN).mul_f64(phase);
+    let spread = now + interval.mul_f64(phase);
+    // Half an interval at least lies between two probes.
+    let second = if spread < soon + interval / 2 { spread + interval } else { spread };
+    (soon, (interval > FIRST_PROBE_WITHIN).then_some(second))
+}
+
 /// The next turn after `now`, on the grid of `due` and `interval`.
 fn next_turn(due: Instant, interval: Duration, now: Instant) -> Instant {
     let next = due + interval;
@@ -103,8 +113,7 @@ impl Engine {
 
     async fn probe_loop(&self, watched: &Watched) {
         let interval = Duration::from_millis(u64::from(watched.endpoint.probe.interval_ms));
-        let phase = phase(watched.endpoint.id);
-        let mut due = Instant::now() + interval.min(FIRST_PROBE_WITHIN).mul_f64(phase);
+        let (mut due, mut second) = first_turns(Instant::now(), interval, phase(watched.endpoint.id));
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(due) => {}
@@ -119,7 +128,10 @@ impl Engine {
                     self.inner.counters.count(Outcome::Unknown(UnknownReason::Internal), 0);
                 }
             }
-            due = next_turn(due, interval, Instant::now());
+            due = match second.take().filter(|turn| *turn > Instant::now()) {
+                Some(turn) => turn,
+                None => next_turn(due, interval, Instant::now()),
+            };
         }
     }
 
@@ -215,6 +227,26 @@ mod tests {
         phases.sort_by(f64::total_cmp);
         let widest = phases.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
         assert!(widest < 0.03, "100 endpoints leave no gap of {widest} of the interval");
+    }
+
+    #[test]
+    fn the_first_probe_comes_soon_and_the_rest_is_spread() {
+        let (now, interval) = (Instant::now(), Duration::from_secs(15));
+        let mut offsets = Vec::new();
+        for id in 1..=1_000 {
+            let (first, second) = first_turns(now, interval, phase(EndpointId(id)));
+            let second = second.expect("an interval beyond the first probe's");
+            assert!(first - now <= FIRST_PROBE_WITHIN);
+            let between = second - first;
+            assert!(between >= interval / 2 && between <= interval * 3 / 2, "{between:?}");
+            offsets.push((second - now).as_secs_f64() % interval.as_secs_f64());
+        }
+        // A second of 15 holds a fifteenth of them, within a few.
+        for second in 0..15 {
+            let n = offsets.iter().filter(|offset| **offset as usize == second).count();
+            assert!((60..=74).contains(&n), "{n} of 1,000 probes in second {second}");
+        }
+        assert_eq!(first_turns(now, Duration::from_secs(1), 0.5), (now + Duration::from_millis(500), None));
     }
 
     proptest! {

@@ -67,6 +67,15 @@ impl Store {
         self.write("write the waiting probes", |_| Ok(()))
     }
 
+    /// A number that changes when somebody else wrote to the file (another process, or another handle of this one), and
+    /// never by what was written through this handle. It may change without need, as when the other one closes the file.
+    pub fn foreign_changes(&self) -> Result<i64, StoreError> {
+        // https://sqlite.org/pragma.html#pragma_data_version, on the one connection that writes.
+        self.write("look for changes of other programs", |connection| {
+            Ok(connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
+        })
+    }
+
     /// Runs `f` on the writer thread inside a transaction and returns once that is committed. When `f` fails, nothing of
     /// it remains.
     pub(crate) fn write<T, F>(&self, operation: &'static str, f: F) -> Result<T, StoreError>
@@ -211,6 +220,23 @@ mod tests {
     fn a_sound_file_gives_no_error() {
         let (_folder, store) = full();
         assert!(use_everything(&store).is_empty());
+    }
+
+    #[test]
+    fn only_the_writes_of_others_are_foreign() {
+        let (folder, store) = store();
+        let before = store.foreign_changes().unwrap();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        store.append_probe(probe(id, MONDAY, 1_000)).unwrap();
+        store.flush().unwrap();
+        assert_eq!(store.endpoints().unwrap().len(), 1);
+        assert_eq!(store.foreign_changes().unwrap(), before);
+        let other = Store::open(&folder.path().join("pilothouse.db"), &OpenOptions::default()).unwrap();
+        let before = store.foreign_changes().unwrap();
+        assert_eq!(other.endpoints().unwrap().len(), 1);
+        assert_eq!(store.foreign_changes().unwrap(), before, "reading changes nothing");
+        other.set_setting("theme", &serde_json::Value::Null).unwrap();
+        assert_ne!(store.foreign_changes().unwrap(), before);
     }
 
     #[test]
