@@ -25,6 +25,13 @@ describe("the explain tab", () => {
     expect(total).toBeCloseTo(cells.at(-1) ?? Number.NaN, 1);
   });
 
+  it("leads to the import where there is no golden set", async () => {
+    const { app } = start("#/endpoint/2/explain");
+    await userEvent.click(await screen.findByTestId("rows-import"));
+    expect(app.router.route).toEqual({ screen: "endpoint", id: 2, tab: "accuracy" });
+    expect(await screen.findByTestId("golden-import")).toBeTruthy();
+  });
+
   it("cancels a run", async () => {
     const { backend } = start("#/endpoint/1/explain", { explainMs: 60_000 });
     await waitFor(() => expect(screen.getByTestId<HTMLButtonElement>("explain-run").disabled).toBe(false));
