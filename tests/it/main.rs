@@ -1,5 +1,11 @@
 //! Integration tests against real servers, on loopback (see `servers/README.md`).
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions as well")]
 
+mod crash;
+mod engine_mlflow;
+mod engine_mlserver;
+mod gaps;
 mod mlflow_control;
 mod mlserver;
+mod secrets;
+mod support;

@@ -138,7 +138,7 @@ async fn the_scoring_server_follows_only_after_the_reload_command() {
     assert_eq!(predictions(&scoring, &registered).await, registered.versions[0].predictions);
 }
 
-async fn predictions(scoring: &RealServer, registered: &Registered) -> Vec<i64> {
+pub(crate) async fn predictions(scoring: &RealServer, registered: &Registered) -> Vec<i64> {
     let body = json!({"dataframe_split": {"columns": registered.columns, "data": registered.rows}});
     let response = client().post(scoring.url.join("invocations").unwrap()).json(&body).send().await.unwrap();
     let answer: Value = response.json().await.unwrap();

@@ -1,0 +1,11 @@
+//! Journeys in the real window, on a virtual display, with a real keyring; `cargo xtask test --only window` runs them.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions as well")]
+
+mod journey_connect;
+mod journey_demo;
+mod journey_restart;
+mod keyring;
+mod leaks;
+mod refusals;
+mod window;
