@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pilothouse_domain::version::VersionSource;
 use pilothouse_domain::{Endpoint, EndpointId, EventKind, Health, HealthState, Probe, TimestampMs};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -21,6 +22,7 @@ impl Engine {
     pub async fn add_endpoint(&self, mut endpoint: Endpoint) -> Result<EndpointId, EngineError> {
         endpoint.validate()?;
         endpoint.created = self.now();
+        let _changing = self.inner.changing.lock().await;
         let new = endpoint.clone();
         let id = self.with_store(move |store| store.add_endpoint(&new)).await?;
         endpoint.id = id;
@@ -34,11 +36,13 @@ impl Engine {
         Ok(id)
     }
 
-    /// Changes an endpoint's settings. Its history stays.
+    /// Changes an endpoint's settings. Its history stays, and so does whether it is paused.
     pub async fn update_endpoint(&self, mut endpoint: Endpoint) -> Result<(), EngineError> {
         endpoint.validate()?;
+        let _changing = self.inner.changing.lock().await;
         let before = self.endpoint(endpoint.id).await?;
         endpoint.created = before.created;
+        endpoint.paused = before.paused;
         if endpoint == before {
             return Ok(());
         }
@@ -53,9 +57,11 @@ impl Engine {
 
     /// Removes an endpoint with its history.
     pub async fn remove_endpoint(&self, id: EndpointId) -> Result<(), EngineError> {
+        let _changing = self.inner.changing.lock().await;
         let before = self.endpoint(id).await?;
-        self.end_watching(id);
+        // Refused while a rollback of it is in progress; then it goes on being watched.
         self.with_store(move |store| store.remove_endpoint(id)).await?;
+        self.end_watching(id);
         let after = json!({ "removed": before.name });
         self.record_audit("endpoint.remove", None, "", settings_json(&before), after, Value::Null).await?;
         self.publish(Topic::Fleet);
@@ -65,6 +71,7 @@ impl Engine {
 
     /// Pauses or resumes probing.
     pub async fn pause_endpoint(&self, id: EndpointId, paused: bool) -> Result<(), EngineError> {
+        let _changing = self.inner.changing.lock().await;
         let mut endpoint = self.endpoint(id).await?;
         if endpoint.paused == paused {
             return Ok(());
@@ -151,7 +158,14 @@ impl Engine {
         let quality = self.quality_from_store(&endpoint).await?;
         // What the latest evaluation said holds until the next one.
         let _ = tracker.observe_quality(quality.problem.clone(), since);
-        Ok(Watched::new(endpoint, tracker, quality, self.inner.stop.child_token()))
+        let watched = Watched::new(endpoint, tracker, quality, self.inner.stop.child_token());
+        // What the endpoint itself reported last stands above the control plane until it reports again: while it is down
+        // after a restart, the registry's word must not be taken for a change.
+        let live = self.with_store(move |store| store.live_versions(id)).await?.into_iter().next();
+        if let Some(live) = live.filter(|live| live.until.is_none() && live.source == VersionSource::Endpoint) {
+            *lock(&watched.reported) = Some(live.version);
+        }
+        Ok(watched)
     }
 
     /// Begins to watch; `announce` writes the change of health that pausing or resuming means.
@@ -209,6 +223,7 @@ impl Engine {
     }
 
     pub(crate) async fn take_over_settings(&self) -> Result<(), EngineError> {
+        let _changing = self.inner.changing.lock().await;
         let stored = self.with_store(pilothouse_store::Store::endpoints).await?;
         let known: Vec<EndpointId> = lock(&self.inner.watched).keys().copied().collect();
         let mut changed = false;

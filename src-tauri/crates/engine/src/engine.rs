@@ -4,7 +4,6 @@
 //! others may read it and change settings); everything that was started ends within two seconds of [`Engine::stop`].
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::explain::Jobs;
+use crate::lock_file::LockFile;
 use crate::scheduler::Counters;
 use crate::watch::Watched;
 use crate::{EngineError, Topic};
@@ -54,7 +54,10 @@ pub(crate) struct Inner {
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
     /// Held while this process watches.
-    watching: Mutex<Option<File>>,
+    watching: Mutex<Option<LockFile>>,
+    /// Held while settings are read, written back and taken up, so that two changes at once neither undo each other nor
+    /// are watched in the wrong order.
+    pub(crate) changing: tokio::sync::Mutex<()>,
 }
 
 impl Engine {
@@ -80,6 +83,7 @@ impl Engine {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             watching: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -129,8 +133,11 @@ impl Engine {
     /// Begins to probe, evaluate and follow versions, and takes up what an earlier process left unfinished. Returns false
     /// when another process watches this database already; then this one only reads.
     pub async fn watch(&self) -> Result<bool, EngineError> {
-        let Some(file) = try_lock(&self.inner.database, "watch")? else { return Ok(false) };
-        *lock(&self.inner.watching) = Some(file);
+        if self.is_watching() {
+            return Ok(true);
+        }
+        let Some(held) = LockFile::take(&self.inner.database, "watch")? else { return Ok(false) };
+        *lock(&self.inner.watching) = Some(held);
         for endpoint in self.with_store(Store::endpoints).await? {
             self.begin_watching(endpoint, false).await?;
         }
@@ -140,7 +147,8 @@ impl Engine {
         self.inner.tasks.spawn(async move { engine.retain_regularly().await });
         let engine = self.clone();
         self.inner.tasks.spawn(async move { engine.follow_settings().await });
-        self.resume_runs().await?;
+        let engine = self.clone();
+        self.inner.tasks.spawn(async move { engine.resume_regularly().await });
         Ok(true)
     }
 
@@ -245,22 +253,7 @@ impl Engine {
 
     /// Reads the secret that an authentication refers to.
     pub async fn credential(&self, auth: &Auth) -> Result<Credential, EngineError> {
-        let secret = match auth.secret() {
-            Some(name) => self.inner.secrets.get(name).await?,
-            None => SecretString::from(""),
-        };
-        Ok(match auth {
-            Auth::None => Credential::None,
-            Auth::Bearer { .. } => Credential::Bearer(secret),
-            Auth::Basic { username, .. } => Credential::Basic { username: username.clone(), password: secret },
-            Auth::Header { name, .. } => {
-                let name = name.parse().map_err(|_| InvalidSetting {
-                    field: "auth.name",
-                    problem: format!("`{name}` is not a header name"),
-                })?;
-                Credential::Header { name, value: secret }
-            }
-        })
+        read_credential(&self.inner.secrets, auth).await
     }
 
     /// Reads the client certificate and its key, where mutual TLS is configured.
@@ -282,19 +275,24 @@ impl Engine {
     }
 }
 
-/// Takes the lock file `DATABASE.NAME.lock` for this process; `None` when another one holds it. The operating system lets
-/// go of it when the process ends, however it ends.
-pub(crate) fn try_lock(database: &Path, name: &str) -> Result<Option<File>, EngineError> {
-    let mut path = database.as_os_str().to_owned();
-    path.push(format!(".{name}.lock"));
-    let internal =
-        |error: std::io::Error| EngineError::Internal(format!("lock file {}: {error}", Path::new(&path).display()));
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(internal)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-        Err(std::fs::TryLockError::Error(error)) => Err(internal(error)),
-    }
+/// Reads the secret that an authentication refers to, without an engine.
+pub async fn read_credential(secrets: &Secrets, auth: &Auth) -> Result<Credential, EngineError> {
+    let secret = match auth.secret() {
+        Some(name) => secrets.get(name).await?,
+        None => SecretString::from(""),
+    };
+    Ok(match auth {
+        Auth::None => Credential::None,
+        Auth::Bearer { .. } => Credential::Bearer(secret),
+        Auth::Basic { username, .. } => Credential::Basic { username: username.clone(), password: secret },
+        Auth::Header { name, .. } => {
+            let name = name.parse().map_err(|_| InvalidSetting {
+                field: "auth.name",
+                problem: format!("`{name}` is not a header name"),
+            })?;
+            Credential::Header { name, value: secret }
+        }
+    })
 }
 
 /// Locks a mutex. A poisoned one still holds whole values, because nothing here panics between two writes.

@@ -67,10 +67,16 @@ impl Engine {
         let client = self.client_of(watched).await?;
         let started = Instant::now();
         let at = self.now();
+        let before = self.version_by_control_plane(watched).await;
         let (outputs, reported) = predict_golden_set(&client, &golden_set, &endpoint.name).await?;
-        let version = match reported {
-            Some(version) => Some(version),
-            None => self.current_version(endpoint.id).await?,
+        let version = if reported.is_some() {
+            reported
+        } else {
+            if self.version_by_control_plane(watched).await != before {
+                let why = "the version changed during the evaluation".to_owned();
+                return Err(EngineError::Outputs { endpoint: endpoint.name.clone(), why });
+            }
+            self.current_version(endpoint.id).await?
         };
         let (metrics, outputs) = tokio::task::spawn_blocking(move || {
             let metrics = evaluate(&golden_set.task, &golden_set.labels, &outputs, &MetricOptions::default());
@@ -89,6 +95,21 @@ impl Engine {
             predictions: outputs,
             elapsed_ms: started.elapsed().as_millis() as u32,
         })
+    }
+
+    /// What the control plane says is live, of an endpoint that does not report its version itself: its answers must not
+    /// be counted to a version that was replaced since the control plane was asked last.
+    async fn version_by_control_plane(&self, watched: &Watched) -> Option<VersionId> {
+        if watched.endpoint.control_plane.is_none() || lock(&watched.reported).is_some() {
+            return None;
+        }
+        match self.refresh_control_state(watched).await {
+            Ok(state) => state.current,
+            Err(error) => {
+                tracing::debug!(endpoint = %watched.endpoint.name, %error, "the control plane does not tell its version");
+                None
+            }
+        }
     }
 
     async fn conclude_evaluation(&self, watched: &Watched, evaluation: &Evaluation) -> Result<(), EngineError> {

@@ -75,8 +75,8 @@ fn explain(
     let mut explainer = Explainer::new(&model, &background, None)?;
     let mut explanations = Vec::with_capacity(request.rows.len());
     for row in &request.rows {
-        let explained = explainer.explain(&asked.coding.encode(row), &options);
-        explanations.push(explained.map_err(|error| model.take_failure().unwrap_or_else(|| error.into()))?);
+        let explanation = explainer.explain(&asked.coding.encode(row), &options);
+        explanations.push(explanation.map_err(|error| model.take_failure().unwrap_or_else(|| error.into()))?);
     }
     Ok(ExplainedTable {
         explanations,

@@ -13,6 +13,7 @@ mod explain_table;
 mod gap;
 mod health;
 mod live_model;
+mod lock_file;
 mod outputs;
 mod quality;
 mod rollback;
@@ -23,7 +24,7 @@ mod versions;
 mod watch;
 
 pub use clock::SystemClock;
-pub use engine::{Engine, os_user};
+pub use engine::{Engine, os_user, read_credential};
 pub use error::EngineError;
 pub use explain::{ExplainRow, ExplainTask, Explained, JobState, output_names};
 pub use explain_table::{ExplainedTable, TableExplanation, explain_table};

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use pilothouse_domain::{Cell, Column, ColumnKind, Table, Task, VersionId};
 use pilothouse_explain::{Matrix, Model, ModelError};
@@ -19,6 +20,8 @@ use crate::{EngineError, outputs_for_task};
 pub const EXPLAIN_ROWS_PER_REQUEST: usize = 500;
 /// Requests in flight at once.
 const REQUESTS_AT_ONCE: usize = 3;
+/// How often requests under way look whether they were cancelled.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Rows that are handed to the model at once.
 pub(crate) const ROWS_PER_BATCH: usize = EXPLAIN_ROWS_PER_REQUEST * REQUESTS_AT_ONCE;
 
@@ -140,17 +143,25 @@ impl Model for LiveModel<'_> {
                     let client = Arc::clone(&self.asked.client);
                     requests.spawn(async move { (order, client.predict(&table).await) });
                 }
-                let mut answers = requests.join_all().await;
-                answers.sort_by_key(|(order, _)| *order);
-                answers
+                tokio::select! {
+                    mut answers = requests.join_all() => {
+                        answers.sort_by_key(|(order, _)| *order);
+                        Some(answers)
+                    }
+                    // A server that hangs must not keep a cancelled job alive.
+                    () = until_set(self.cancel) => None,
+                }
             });
+            let Some(answers) = answers else { return Err(self.fail(EngineError::Cancelled)) };
             for (_, answer) in answers {
                 let prediction = answer.map_err(|failure| self.fail(predict_error(&self.asked.name, failure)))?;
                 let outputs = self.asked.reading.read(&prediction.rows).map_err(|why| self.does_not_fit(why))?;
                 self.follow_version(prediction.version)?;
                 for row in outputs {
                     let row = match self.asked.output {
-                        Some(output) => vec![row[output]],
+                        Some(output) => vec![*row.get(output).ok_or_else(|| {
+                            self.does_not_fit(format!("it has {} outputs and number {output} was asked for", row.len()))
+                        })?],
                         None => row,
                     };
                     if answered.columns != row.len() {
@@ -164,6 +175,13 @@ impl Model for LiveModel<'_> {
             }
         }
         Ok(answered)
+    }
+}
+
+/// Waits until a flag is set.
+async fn until_set(flag: &AtomicBool) {
+    while !flag.load(Ordering::Relaxed) {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

@@ -64,13 +64,14 @@ fn classification(index: usize, row: &[Cell], classes: &[String], labels: bool) 
 fn class_index(cell: &Cell, classes: &[String]) -> Option<usize> {
     match cell {
         Cell::Text(text) => classes.iter().position(|class| class == text),
-        Cell::Number(value) => {
-            classes.iter().position(|class| class.parse::<f64>().is_ok_and(|class| (class - value).abs() < 1e-9)).or_else(|| {
+        Cell::Number(value) => classes
+            .iter()
+            .position(|class| class.parse::<f64>().is_ok_and(|class| (class - value).abs() < 1e-9))
+            .or_else(|| {
                 let index = *value as usize;
                 let names_are_numbers = classes.iter().any(|class| class.parse::<f64>().is_ok());
                 (!names_are_numbers && value.fract() == 0.0 && *value >= 0.0 && index < classes.len()).then_some(index)
-            })
-        }
+            }),
         Cell::Missing => None,
     }
 }

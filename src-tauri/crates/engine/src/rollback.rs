@@ -4,7 +4,7 @@
 //! run of an endpoint at a time, over all processes; a run that was cut off is taken up again or reported as
 //! `outcome_unknown` with what was really found, never guessed.
 
-use std::fs::File;
+use std::time::Duration;
 
 use pilothouse_control::{ControlError, ControlPlane, ControlState};
 use pilothouse_domain::rollback::{Follows, RunStep, StepState};
@@ -15,8 +15,12 @@ use pilothouse_domain::{
 use pilothouse_store::StoreError;
 use serde_json::{Value, json};
 
-use crate::engine::{os_user, try_lock};
+use crate::engine::os_user;
+use crate::lock_file::{self, LockFile};
 use crate::{Engine, EngineError, Topic};
+
+/// How often runs that nobody carries out are looked for.
+const RESUME_EVERY: Duration = Duration::from_secs(10);
 
 /// A plan with what was found while checking it.
 #[derive(Debug, Clone)]
@@ -42,8 +46,6 @@ enum Sending {
     Acknowledged,
     /// Over, with this verdict and what it rests on.
     Ended(Verdict, Value),
-    /// This process is stopping; the run is taken up at the next start.
-    Interrupted,
 }
 
 impl Engine {
@@ -107,7 +109,7 @@ impl Engine {
             Some(run) => Check {
                 check: "no_run_in_progress".into(),
                 status: CheckStatus::Block,
-                detail: format!("a rollback to {} is in progress since its start by {}", run.plan.to, run.who),
+                detail: format!("a rollback to {} begun by {} is in progress", run.plan.to, run.who),
             },
             None => Check {
                 check: "no_run_in_progress".into(),
@@ -185,15 +187,18 @@ impl Engine {
             evidence: json!({}),
             plan,
         };
-        let lock = try_lock(&self.inner.database, &run_lock(&run.id))?
-            .ok_or_else(|| EngineError::RunElsewhere(run.id.clone()))?;
         if let Some(block) = run.preflight.iter().find(|check| check.status == CheckStatus::Block) {
             return Err(EngineError::Blocked(format!("{}: {}", block.check, block.detail)));
         }
+        let lock = LockFile::take(&self.inner.database, &lock_file::of_run(&run.id))?
+            .ok_or_else(|| EngineError::RunElsewhere(run.id.clone()))?;
         // The store lets exactly one unfinished run of an endpoint in, and each plan once: so neither a double click nor a
         // second process can send it twice.
         let stored = run.clone();
-        self.with_store(move |store| store.begin_run(&stored)).await?;
+        if let Err(refused) = self.with_store(move |store| store.begin_run(&stored)).await {
+            lock.remove();
+            return Err(refused);
+        }
         let after = json!({ "version": run.plan.to, "calls": run.plan.calls });
         let evidence = json!({ "run": run.id, "preflight": run.preflight });
         let before = json!({ "version": run.plan.from });
@@ -216,58 +221,102 @@ impl Engine {
     }
 
     /// Whether some process carries out this run at the moment. A run that is neither finished nor carried out waits for
-    /// the next process that watches.
+    /// a process that watches.
     pub fn is_carried_out(&self, id: &RunId) -> Result<bool, EngineError> {
-        let is_free = try_lock(&self.inner.database, &run_lock(id))?.is_some();
-        if is_free {
-            let _ = std::fs::remove_file(lock_path(self, id));
-        }
-        Ok(!is_free)
+        LockFile::is_held(&self.inner.database, &lock_file::of_run(id))
     }
 
-    /// Takes up the runs that an earlier process left unfinished, unless another living process holds them.
-    pub(crate) async fn resume_runs(&self) -> Result<(), EngineError> {
+    /// Takes up runs that were left unfinished, now and every few seconds: another process may end in the middle of one,
+    /// and what hinders one now (a locked keyring) may not hinder it later.
+    pub(crate) async fn resume_regularly(&self) {
+        loop {
+            if let Err(error) = self.resume_runs().await {
+                tracing::error!(%error, "unfinished rollbacks could not be looked for");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(RESUME_EVERY) => {}
+                () = self.inner.stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Takes up the runs that nobody carries out any more.
+    async fn resume_runs(&self) -> Result<(), EngineError> {
         for run in self.with_store(pilothouse_store::Store::unfinished_runs).await? {
-            let Some(lock) = try_lock(&self.inner.database, &run_lock(&run.id))? else { continue };
-            let endpoint = self.endpoint(run.plan.endpoint).await?;
+            let Some(lock) = LockFile::take(&self.inner.database, &lock_file::of_run(&run.id))? else { continue };
+            // Whoever held the lock until now may have gone on with the run since it was read.
+            let run = self.run(&run.id).await?;
+            if run.state == RunState::Finished {
+                lock.remove();
+                continue;
+            }
+            let endpoint = match self.endpoint(run.plan.endpoint).await {
+                Ok(endpoint) => endpoint,
+                Err(error) => {
+                    tracing::error!(run = %run.id, %error, "a rollback that was cut off cannot be taken up");
+                    continue;
+                }
+            };
             tracing::warn!(run = %run.id, endpoint = %endpoint.name, "taking up a rollback that was cut off");
             self.spawn_run(endpoint, run, lock);
         }
         Ok(())
     }
 
-    fn spawn_run(&self, endpoint: Endpoint, mut run: RollbackRun, lock: File) {
+    fn spawn_run(&self, endpoint: Endpoint, mut run: RollbackRun, lock: LockFile) {
         let engine = self.clone();
         self.inner.tasks.spawn(async move {
             if let Err(error) = engine.carry_out(&endpoint, &mut run).await {
-                // The run stays unfinished in the store and is taken up at the next start.
+                // The run stays unfinished in the store and is taken up again.
                 tracing::error!(run = %run.id, %error, "a rollback could not be carried on");
             }
-            drop(lock);
-            let _ = std::fs::remove_file(lock_path(&engine, &run.id));
+            if run.state == RunState::Finished {
+                lock.remove();
+            }
         });
     }
 
     async fn carry_out(&self, endpoint: &Endpoint, run: &mut RollbackRun) -> Result<(), EngineError> {
+        // Every step is written down before it is taken, so it can be cut off anywhere and taken up at the next start.
+        let ended = tokio::select! {
+            ended = self.send_and_verify(endpoint, run) => ended,
+            () = self.inner.stop.cancelled() => return Ok(()),
+        };
+        let (verdict, evidence) = match ended {
+            Ok(ended) => ended,
+            Err(error) if may_pass(&error) => {
+                let waiting = format!("waiting, and tried again every few seconds: {error}");
+                if let Some(step) = run.steps.iter_mut().find(|step| step.state != StepState::Done) {
+                    step.detail = waiting;
+                    self.save(run).await?;
+                }
+                return Err(error);
+            }
+            Err(error) => cut_short(run, &error),
+        };
+        self.finish(endpoint, run, verdict, evidence).await
+    }
+
+    async fn send_and_verify(
+        &self,
+        endpoint: &Endpoint,
+        run: &mut RollbackRun,
+    ) -> Result<(Verdict, Value), EngineError> {
         let plane = self.control_plane(endpoint).await?;
         if run.state != RunState::Verifying {
-            match self.send_calls(plane.as_ref(), run).await? {
-                Sending::Acknowledged => {}
-                Sending::Ended(verdict, evidence) => return self.finish(endpoint, run, verdict, evidence).await,
-                Sending::Interrupted => return Ok(()),
+            if let Sending::Ended(verdict, evidence) = self.send_calls(plane.as_ref(), run).await? {
+                return Ok((verdict, evidence));
             }
             run.state = RunState::Verifying;
             self.save(run).await?;
         }
-        let watched = self.watched_or_ad_hoc(endpoint.id).await?;
-        let verified = tokio::select! {
-            verified = self.verify(&watched, plane.as_ref(), run) => verified?,
-            () = self.inner.stop.cancelled() => return Ok(()),
-        };
-        self.finish(endpoint, run, verified.0, verified.1).await
+        self.verify(endpoint.id, plane.as_ref(), run).await
     }
 
     async fn send_calls(&self, plane: &dyn ControlPlane, run: &mut RollbackRun) -> Result<Sending, EngineError> {
+        if run.steps.len() < run.plan.calls.len() {
+            return Err(EngineError::Internal(format!("run {} has fewer steps than its plan has calls", run.id)));
+        }
         run.state = RunState::Applying;
         for index in 0..run.plan.calls.len() {
             match run.steps[index].state {
@@ -281,11 +330,7 @@ impl Engine {
                 }
             }
             self.mark(run, index, StepState::Sent, "being sent".to_owned()).await?;
-            let sent = tokio::select! {
-                sent = plane.send(&run.plan, index) => sent,
-                () = self.inner.stop.cancelled() => return Ok(Sending::Interrupted),
-            };
-            match sent {
+            match plane.send(&run.plan, index).await {
                 Ok(reply) => {
                     let status = reply.status.map(|status| format!("{status} ")).unwrap_or_default();
                     self.mark(run, index, StepState::Done, format!("{status}{}", reply.detail)).await?;
@@ -343,16 +388,18 @@ impl Engine {
         verdict: Verdict,
         evidence: Value,
     ) -> Result<(), EngineError> {
-        run.state = RunState::Finished;
-        run.verdict = Some(verdict);
-        run.finished = Some(self.now());
-        run.evidence = evidence;
+        let mut ended = run.clone();
+        ended.state = RunState::Finished;
+        ended.verdict = Some(verdict);
+        ended.finished = Some(self.now());
+        ended.evidence = evidence;
         // The audit entry comes first: a finished run without one must not exist.
         let after = json!({ "version": run.plan.to, "verdict": verdict });
         let before = json!({ "version": run.plan.from });
-        self.record_audit("rollback.verdict", Some(endpoint.id), &run.reason, before, after, run.evidence.clone())
+        self.record_audit("rollback.verdict", Some(endpoint.id), &run.reason, before, after, ended.evidence.clone())
             .await?;
-        self.save(run).await?;
+        self.save(&ended).await?;
+        *run = ended;
         let kind = EventKind::RollbackFinished { run: run.id.clone(), to: run.plan.to.clone(), verdict };
         self.record_event(Some(endpoint.id), self.now(), kind).await?;
         self.publish(Topic::Rollbacks(endpoint.id));
@@ -368,9 +415,12 @@ impl Engine {
         state: StepState,
         detail: String,
     ) -> Result<(), EngineError> {
-        run.steps[step].state = state;
-        run.steps[step].at = self.now();
-        run.steps[step].detail = detail;
+        let at = self.now();
+        let step = run
+            .steps
+            .get_mut(step)
+            .ok_or_else(|| EngineError::Internal(format!("run {} has no step {step}", run.id)))?;
+        (step.state, step.at, step.detail) = (state, at, detail);
         self.save(run).await
     }
 
@@ -403,6 +453,29 @@ fn refused(run: &RollbackRun, index: usize, error: &ControlError) -> Sending {
     )
 }
 
+/// Whether trying again later may help: the keyring or the database is out of reach at the moment.
+fn may_pass(error: &EngineError) -> bool {
+    use pilothouse_secrets::SecretError::{Locked, TimedOut, Unavailable};
+
+    matches!(error, EngineError::Secret(Locked | TimedOut { .. } | Unavailable { .. }) | EngineError::Store(_))
+}
+
+/// A run that can not be carried on, now or later: its end says how far it came.
+fn cut_short(run: &RollbackRun, error: &EngineError) -> (Verdict, Value) {
+    let why = error.to_string();
+    let calls = run.steps.iter().take(run.plan.calls.len());
+    let nothing_sent = calls.clone().all(|step| step.state == StepState::Waiting);
+    let (verdict, summary) = if nothing_sent {
+        (Verdict::Failed, format!("Nothing was sent: {why}"))
+    } else if run.state == RunState::Verifying {
+        (Verdict::NotVerified, format!("The calls were accepted, but nothing could be proved: {why}"))
+    } else {
+        (Verdict::OutcomeUnknown, format!("It could not be carried on after its first call: {why}"))
+    };
+    let done: Vec<&str> = calls.filter(|step| step.state == StepState::Done).map(|step| &*step.purpose).collect();
+    (verdict, json!({ "summary": summary, "why": why, "done": done }))
+}
+
 /// Why serving will not follow, if it will not.
 pub(crate) fn will_not_follow(plan: &RollbackPlan) -> Option<&str> {
     match &plan.follows {
@@ -417,14 +490,4 @@ fn plain(value: &Value) -> String {
         Value::Null => "no version".to_owned(),
         other => other.to_string(),
     }
-}
-
-fn run_lock(id: &RunId) -> String {
-    format!("run-{id}")
-}
-
-fn lock_path(engine: &Engine, id: &RunId) -> std::path::PathBuf {
-    let mut path = engine.inner.database.as_os_str().to_owned();
-    path.push(format!(".{}.lock", run_lock(id)));
-    path.into()
 }

@@ -3,11 +3,12 @@
 //! What must stay true: VERIFIED is said only when all three are proved by the endpoint's own answers. An accepted call
 //! is no proof.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pilothouse_control::ControlPlane;
 use pilothouse_domain::rollback::StepState;
-use pilothouse_domain::{Evaluation, Outcome, Probe, RollbackRun, Verdict, VersionId};
+use pilothouse_domain::{EndpointId, Evaluation, Outcome, Probe, RollbackRun, Verdict, VersionId};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -18,9 +19,9 @@ use crate::watch::Watched;
 use crate::{Engine, EngineError};
 
 /// A restarted server may need this long to answer again.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(120);
+const ANSWERS_WITHIN: Duration = Duration::from_mins(2);
 /// A switch that was acknowledged may need this long to show in the answers.
-const SWITCHES_WITHIN: Duration = Duration::from_secs(60);
+const SWITCHES_WITHIN: Duration = Duration::from_mins(1);
 /// Probes in order, one after the other, that count as "answers".
 const ANSWERS_NEEDED: u32 = 3;
 /// Between two looks.
@@ -32,10 +33,11 @@ impl Engine {
     /// Watches the endpoint after a rollback's calls were acknowledged. Gives the verdict and what it rests on.
     pub(crate) async fn verify(
         &self,
-        watched: &Watched,
+        id: EndpointId,
         plane: &dyn ControlPlane,
         run: &mut RollbackRun,
     ) -> Result<(Verdict, Value), EngineError> {
+        let watched = &mut self.watched_or_ad_hoc(id).await?;
         let first = run.plan.calls.len();
         run.steps.truncate(first);
         run.steps.push(self.step("The endpoint answers"));
@@ -86,6 +88,7 @@ impl Engine {
             self.mark(run, first + 1, StepState::Done, format!("every answer reports {}", run.plan.to)).await?;
         }
 
+        self.follow_changes(watched).await?;
         self.mark(run, first + 2, StepState::Sent, "evaluating the golden set".to_owned()).await?;
         let judged = self.judge_golden_set(watched, run, reported.is_some(), &mut evidence).await?;
         if reported.is_none() {
@@ -106,11 +109,20 @@ impl Engine {
         Ok((verdict, evidence))
     }
 
-    async fn wait_for_answers(&self, watched: &Watched) -> Result<Answers, EngineError> {
+    /// The same endpoint with the settings of now: they may be changed while it is being proved.
+    async fn follow_changes(&self, watched: &mut Arc<Watched>) -> Result<(), EngineError> {
+        if watched.cancel.is_cancelled() {
+            *watched = self.watched_or_ad_hoc(watched.endpoint.id).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_for_answers(&self, watched: &mut Arc<Watched>) -> Result<Answers, EngineError> {
         let deadline = Instant::now() + ANSWERS_WITHIN;
         let mut in_order = 0;
         let mut durations: Vec<u32> = Vec::new();
         loop {
+            self.follow_changes(watched).await?;
             let probe = self.probe_watched(watched, Instant::now()).await?;
             let problem = match probe.outcome {
                 Outcome::Ok => String::new(),
@@ -133,9 +145,14 @@ impl Engine {
     }
 
     /// Waits until the endpoint reports the target. Gives what it reports last; `None` when it reports no version at all.
-    async fn wait_for_version(&self, watched: &Watched, to: &VersionId) -> Result<Option<VersionId>, EngineError> {
+    async fn wait_for_version(
+        &self,
+        watched: &mut Arc<Watched>,
+        to: &VersionId,
+    ) -> Result<Option<VersionId>, EngineError> {
         let deadline = Instant::now() + SWITCHES_WITHIN;
         loop {
+            self.follow_changes(watched).await?;
             let probe: Probe = self.probe_watched(watched, Instant::now()).await?;
             let reported = match (probe.outcome, probe.version) {
                 (Outcome::Ok, None) => return Ok(None),

@@ -111,10 +111,14 @@ impl Engine {
             response_bytes: 0,
             detail: None,
         };
-        match self.client_of(watched).await {
+        let client = tokio::select! {
+            client = self.client_of(watched) => client,
+            () = watched.cancel.cancelled() => return Ok(probe),
+        };
+        match client {
             Ok(client) => {
                 let number = watched.probes.fetch_add(1, Ordering::Relaxed);
-                let fresh = number % watched.endpoint.probe.fresh_connection_every == 0;
+                let fresh = number.is_multiple_of(watched.endpoint.probe.fresh_connection_every);
                 let report = tokio::select! {
                     report = client.probe(fresh) => report,
                     () = watched.cancel.cancelled() => return Ok(probe),
@@ -252,5 +256,113 @@ fn is_loopback(endpoint: &Endpoint) -> bool {
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use pilothouse_domain::{Clock, EndpointId, Health};
+    use pilothouse_secrets::Secrets;
+    use pilothouse_store::{EventFilter, OpenOptions, Store};
+    use pilothouse_testkit::{ManualClock, endpoint};
+
+    use super::*;
+
+    const START: TimestampMs = TimestampMs(1_000_000);
+
+    fn engine(folder: &tempfile::TempDir) -> (Engine, Arc<ManualClock>) {
+        let database = folder.path().join("fleet.db");
+        let store = Store::open(&database, &OpenOptions::default()).unwrap();
+        let clock = Arc::new(ManualClock::new(START));
+        (Engine::new(store, &database, Secrets::memory(), Arc::clone(&clock) as Arc<dyn Clock>).unwrap(), clock)
+    }
+
+    fn watched(engine: &Engine, url: &str) -> Watched {
+        let health = HealthTracker::new(Health::Healthy, START, false);
+        let mut endpoint = endpoint("wine", &url.parse().unwrap());
+        endpoint.id = EndpointId(1);
+        Watched::new(endpoint, health, QualityState::default(), engine.inner.stop.child_token())
+    }
+
+    fn probe(outcome: Outcome, due: TimestampMs) -> Probe {
+        Probe {
+            endpoint: EndpointId(1),
+            due,
+            late_us: 0,
+            outcome,
+            http_status: None,
+            version: None,
+            phases: Phases::default(),
+            total_us: None,
+            reused: false,
+            response_bytes: 0,
+            detail: None,
+        }
+    }
+
+    #[test]
+    fn failures_of_the_way_are_excused_while_and_after_sleeping() {
+        use TargetFailure::{ConnectTimeout, ConnectionRefused, DnsFailed, ServerError, TotalTimeout};
+
+        let folder = tempfile::tempdir().unwrap();
+        let (engine, clock) = engine(&folder);
+        let check = |failure: TargetFailure, slept_s: u64, excused: bool| {
+            let mut probe = probe(Outcome::TargetFailed(failure), START);
+            engine.excuse_after_sleep(&mut probe, Duration::from_secs(slept_s));
+            let expect = if excused { Outcome::Unknown(UnknownReason::Asleep) } else { Outcome::TargetFailed(failure) };
+            assert_eq!(probe.outcome, expect, "{failure:?} after {slept_s} s of sleep");
+        };
+        // It slept during the probe.
+        check(TotalTimeout, 60, true);
+        check(ConnectTimeout, 1, false);
+        // An answer is an answer, whenever it came.
+        check(ServerError, 60, false);
+        check(ConnectionRefused, 60, false);
+        // It woke just now.
+        *lock(&engine.inner.resumed_at) = Some(clock.monotonic());
+        check(DnsFailed, 0, true);
+        check(ServerError, 0, false);
+        clock.advance(WAKE_GRACE);
+        check(DnsFailed, 0, false);
+    }
+
+    #[tokio::test]
+    async fn the_own_network_is_off_until_another_machine_answers() {
+        let folder = tempfile::tempdir().unwrap();
+        let (engine, _) = engine(&folder);
+        let (remote, local) = (watched(&engine, "http://models.example/"), watched(&engine, "http://127.0.0.1:9/"));
+        let offline = Outcome::Unknown(UnknownReason::NoNetwork);
+        let at = |s: i64| START.plus_ms(s * 1_000);
+        let gaps = || {
+            let filter = EventFilter { endpoint: None, from: TimestampMs(0), to: at(1_000), limit: 10 };
+            let events = engine.store().events(&filter).unwrap();
+            events.into_iter().map(|event| (event.at, event.kind)).collect::<Vec<_>>()
+        };
+        engine.follow_network(&local, &probe(offline, at(1))).await.unwrap();
+        assert!(engine.online(), "loopback says nothing of the network");
+        engine.follow_network(&remote, &probe(offline, at(2))).await.unwrap();
+        engine.follow_network(&remote, &probe(offline, at(3))).await.unwrap();
+        engine.follow_network(&remote, &probe(Outcome::Unknown(UnknownReason::KeyringLocked), at(4))).await.unwrap();
+        engine.follow_network(&local, &probe(Outcome::Ok, at(5))).await.unwrap();
+        assert!(!engine.online() && gaps().is_empty());
+        // A refusal comes from another machine too.
+        let refused = Outcome::TargetFailed(TargetFailure::ConnectionRefused);
+        engine.follow_network(&remote, &probe(refused, at(6))).await.unwrap();
+        engine.follow_network(&remote, &probe(Outcome::Ok, at(7))).await.unwrap();
+        assert!(engine.online());
+        assert_eq!(gaps(), [(at(6), EventKind::Gap { reason: UnknownReason::NoNetwork, from: at(2) })]);
+    }
+
+    #[test]
+    fn our_own_failures_are_named_and_never_the_endpoints() {
+        let check = |error: EngineError, expect: UnknownReason| assert_eq!(unknown_reason(&error), expect, "{error}");
+        check(SecretError::Missing { name: "token".into() }.into(), UnknownReason::SecretMissing);
+        check(SecretError::Locked.into(), UnknownReason::KeyringLocked);
+        check(SecretError::Empty { name: "token".into() }.into(), UnknownReason::KeyringUnavailable);
+        check(EngineError::NotFound { what: "file", name: "ca.pem".into() }, UnknownReason::Misconfigured);
+        check(EngineError::Cancelled, UnknownReason::Cancelled);
+        check(EngineError::Internal("no".into()), UnknownReason::Internal);
     }
 }

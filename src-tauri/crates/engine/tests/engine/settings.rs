@@ -1,0 +1,28 @@
+//! Changing settings while they are used, from several sides at once.
+
+use pilothouse_domain::Environment;
+use pilothouse_testkit::FakeServer;
+
+use crate::support::{Place, answer, events, json_endpoint};
+
+#[tokio::test]
+async fn changes_at_once_do_not_undo_each_other() {
+    let place = Place::new();
+    let engine = place.engine();
+    let server = FakeServer::start(answer()).await;
+    let id = engine.add_endpoint(json_endpoint("wine", &server)).await.unwrap();
+    for round in 0..20 {
+        let paused = round % 2 == 0;
+        let mut changed = engine.endpoint(id).await.unwrap();
+        changed.environment = Environment(format!("round-{round}"));
+        let (updated, pause) = tokio::join!(engine.update_endpoint(changed), engine.pause_endpoint(id, paused));
+        updated.unwrap();
+        pause.unwrap();
+        let now = engine.endpoint(id).await.unwrap();
+        assert_eq!((now.environment.0.as_str(), now.paused), (&*format!("round-{round}"), paused));
+    }
+    engine.stop().await;
+    let audit = engine.store().audit_entries(100, None).unwrap();
+    assert_eq!(audit.iter().filter(|entry| entry.action == "endpoint.update").count(), 20);
+    assert_eq!(events(&engine).len(), 1 + 20 + 20);
+}
