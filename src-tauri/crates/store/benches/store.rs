@@ -40,6 +40,22 @@ fn fleet() -> &'static Filled {
 
 fn main() {
     divan::main();
+    // Not when a test run only wants to know that it starts.
+    if std::env::args().any(|argument| argument == "--bench") {
+        print_bytes_per_sample();
+    }
+}
+
+/// What a sample takes on the disk, in a file of ten endpoints with three days each; every tenth connection is fresh.
+#[expect(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
+fn print_bytes_per_sample() {
+    let Filled { store, .. } = &filled(10, 3, INTERVAL_MS);
+    let samples = (10 * 3 * DAY_MS / INTERVAL_MS) as f64;
+    let size = store.storage_size().expect("the file is measured");
+    let rollups = size.minutes + size.hours + size.days;
+    println!("result: bytes per sample on disk, exact = {:.1} B", size.samples as f64 / samples);
+    println!("result: bytes per sample on disk, roll-ups = {:.1} B", rollups as f64 / samples);
+    println!("result: bytes per sample on disk, together = {:.1} B", (size.samples + rollups) as f64 / samples);
 }
 
 #[divan::bench(args = [30, 7, 1])]
