@@ -1,7 +1,7 @@
 //! What the window waits for: `cargo bench --bench screens`. Each figure is a whole command, from its request to its answer.
 //!
-//! With `PILOTHOUSE_BENCH_DATABASE` it writes a database of 100 endpoints to that path instead and ends; the benchmark of
-//! the window opens it.
+//! With `PILOTHOUSE_BENCH_DATABASE` it writes a database of `PILOTHOUSE_BENCH_ENDPOINTS` endpoints to that path instead and
+//! ends; the benchmark of the window opens it.
 
 #[expect(dead_code, reason = "shared with the store's benchmarks, which use more of it")]
 #[path = "../../store/benches/fixture/mod.rs"]
@@ -25,7 +25,8 @@ const DAY_MS: i64 = 86_400_000;
 fn main() {
     match std::env::var_os("PILOTHOUSE_BENCH_DATABASE") {
         Some(path) => {
-            fill_database(Path::new(&path), 100, 3 * 3_600_000);
+            let endpoints = std::env::var("PILOTHOUSE_BENCH_ENDPOINTS").ok().and_then(|number| number.parse().ok());
+            fill_database(Path::new(&path), endpoints.unwrap_or(100), 9_000_000);
         }
         None => divan::main(),
     }

@@ -2,7 +2,10 @@
 //! markers, with the machine and the command.
 //!
 //! Two kinds of lines are read: divan's tree (0.1), and `result: NAME = VALUE` lines, which a benchmark prints for what
-//! is not a duration (bytes on disk, resident memory). Nothing here decides whether a number is good.
+//! is not a duration (bytes on disk, resident memory). The goals stand beside what was measured; nothing fails by them.
+
+mod goals;
+mod window;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,6 +20,8 @@ use crate::{files, process};
 
 const BEGIN: &str = "<!-- begin: written by cargo xtask bench -->";
 const END: &str = "<!-- end -->";
+/// The benchmark that is not a crate's own: the real window.
+const WINDOW: &str = "window";
 
 /// Which crates to measure.
 #[derive(Debug, Default)]
@@ -48,27 +53,41 @@ struct Row {
     throughput: String,
 }
 
+impl Row {
+    /// A row with one value.
+    fn of_value(name: &str, value: &str) -> Self {
+        let (name, median, none) = (name.to_owned(), value.to_owned(), String::new);
+        Self { name, median, fastest: none(), slowest: none(), throughput: none() }
+    }
+}
+
 /// Runs the benchmarks and replaces the tables of the crates that ran; the others keep theirs.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let crates = crates_with_benches(workspace)?;
-    for name in &options.only {
-        if !crates.contains(name) {
-            bail!("no benchmarks in `{name}`; crates with benchmarks: {}", crates.join(", "));
-        }
+    let benches = benches(workspace)?;
+    let names: Vec<&str> = benches.keys().map(String::as_str).chain([WINDOW]).collect();
+    if let Some(unknown) = options.only.iter().find(|only| !names.contains(&only.as_str())) {
+        bail!("no benchmarks in `{unknown}`; there are: {}", names.join(", "));
     }
-    setup::prepare(workspace, Needs::default())?;
+    let chosen = |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
+    let window = cfg!(target_os = "linux") && chosen(WINDOW);
+    setup::prepare(workspace, Needs { app: true, ui: window, virtual_display: window, ..Needs::default() })?;
     let page = workspace.root.join("docs").join("benchmarks.md");
     let text = std::fs::read_to_string(&page).with_context(|| format!("cannot read `{}`", page.display()))?;
     let mut sections = sections_of(&text);
-    for name in crates.iter().filter(|name| options.only.is_empty() || options.only.contains(name)) {
-        let mut command = workspace.cargo(&["bench", "--package", &format!("pilothouse-{name}"), "--bench", "*"]);
-        let (lines, result) = process::run_keeping_raw(&mut command);
-        result?;
-        let rows = parse(&lines);
+    for (name, targets) in benches.iter().filter(|(name, _)| chosen(name)) {
+        let mut rows = Vec::new();
+        for target in targets {
+            let (lines, result) = process::run_keeping_raw(&mut cargo_bench(workspace, target));
+            result?;
+            rows.extend(parse(&lines));
+        }
         if rows.is_empty() {
             bail!("the benchmarks of `{name}` printed nothing that is read here");
         }
         sections.insert(name.clone(), table(&rows));
+    }
+    if window {
+        sections.insert(WINDOW.to_owned(), table(&window::measure(workspace)?));
     }
     let written = replace_between(&text, &page_body(&machine(), &sections))?;
     std::fs::write(&page, written).with_context(|| format!("cannot write `{}`", page.display()))?;
@@ -76,17 +95,29 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn crates_with_benches(workspace: &Workspace) -> Result<Vec<String>> {
+/// One benchmark, built like everything else here: with the packages and features of the whole workspace.
+fn cargo_bench(workspace: &Workspace, target: &str) -> Command {
+    let mut arguments = vec!["bench"];
+    arguments.extend(Workspace::selection());
+    arguments.extend(["--bench", target]);
+    workspace.cargo(&arguments)
+}
+
+/// The names of the benchmarks of each crate. They differ between crates, as cargo is asked for them by name.
+fn benches(workspace: &Workspace) -> Result<BTreeMap<String, Vec<String>>> {
     let folder = workspace.root.join("src-tauri").join("crates");
-    let mut names = Vec::new();
+    let mut benches: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read `{}`", folder.display()))? {
         let entry = entry?;
-        if !files::walk(&entry.path().join("benches"), &|_| true)?.is_empty() {
-            names.push(entry.file_name().to_string_lossy().into_owned());
+        let own = entry.path().join("benches");
+        for file in files::walk(&own, &|_| true)? {
+            if file.parent() == Some(&own) && file.extension().is_some_and(|extension| extension == "rs") {
+                let target = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                benches.entry(entry.file_name().to_string_lossy().into_owned()).or_default().push(target);
+            }
         }
     }
-    names.sort();
-    Ok(names)
+    Ok(benches)
 }
 
 /// Reads divan's tree and `result:` lines.
@@ -96,13 +127,7 @@ fn parse(lines: &[String]) -> Vec<Row> {
     let mut value_column = None;
     for line in lines {
         if let Some((name, value)) = line.trim().strip_prefix("result: ").and_then(|rest| rest.split_once(" = ")) {
-            rows.push(Row {
-                name: name.trim().to_owned(),
-                median: value.trim().to_owned(),
-                fastest: String::new(),
-                slowest: String::new(),
-                throughput: String::new(),
-            });
+            rows.push(Row::of_value(name.trim(), value.trim()));
             continue;
         }
         if let Some(byte) = line.find("fastest").filter(|_| line.contains("│ median")) {
@@ -143,10 +168,12 @@ fn parse(lines: &[String]) -> Vec<Row> {
 
 fn table(rows: &[Row]) -> String {
     use std::fmt::Write;
-    let mut text = String::from("| benchmark | median | fastest | slowest | per second |\n|---|---|---|---|---|\n");
+    let mut text =
+        String::from("| benchmark | median | fastest | slowest | per second | goal |\n|---|---|---|---|---|---|\n");
     for row in rows {
         let Row { name, median, fastest, slowest, throughput } = row;
-        let _ = writeln!(text, "| {name} | {median} | {fastest} | {slowest} | {throughput} |");
+        let goal = goals::judge(name, median);
+        let _ = writeln!(text, "| {name} | {median} | {fastest} | {slowest} | {throughput} | {goal} |");
     }
     text
 }
@@ -234,6 +261,14 @@ result: bytes per sample on disk = 38.4 B
         assert_eq!((rows[1].median.as_str(), rows[1].throughput.as_str()), ("35.07 ms", "567.3 Kitem/s"));
         assert_eq!((rows[2].fastest.as_str(), rows[2].slowest.as_str()), ("205.6 µs", "10.14 ms"));
         assert_eq!((rows[2].throughput.as_str(), rows[3].median.as_str()), ("", "38.4 B"));
+    }
+
+    #[test]
+    fn benchmarks_have_different_names() {
+        let mut names: Vec<String> = benches(&Workspace::find().unwrap()).unwrap().into_values().flatten().collect();
+        assert!(names.len() > 5, "{names:?}");
+        names.sort();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
     }
 
     #[test]

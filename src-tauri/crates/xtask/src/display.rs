@@ -81,6 +81,17 @@ impl Display {
         let bytes = std::fs::read(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
         Picture::from_xwd(&bytes)
     }
+
+    /// How many pixels of the screen are clearly green now.
+    pub(crate) fn green_pixels(&self) -> Result<usize> {
+        Ok(self.picture()?.rgb.chunks_exact(3).filter(|pixel| is_green(pixel)).count())
+    }
+}
+
+/// Green by far more than by red or blue.
+fn is_green(pixel: &[u8]) -> bool {
+    let [red, green, blue] = [0, 1, 2].map(|index| i16::from(pixel[index]));
+    green - red > 60 && green - blue > 30
 }
 
 fn private_folder(folder: &Path) -> Result<()> {
@@ -219,6 +230,16 @@ mod tests {
         assert!(!flat.is_painted());
         let shades = Picture { width: 64, height: 1, rgb: (0..192).map(|value| value as u8).collect() };
         assert!(shades.is_painted());
+    }
+
+    #[test]
+    fn heartbeats_are_green_and_text_is_not() {
+        let check = |pixel: [u8; 3], expect: bool| assert_eq!(is_green(&pixel), expect, "{pixel:?}");
+        check([0x1c, 0x8a, 0x55], true);
+        check([0x3f, 0xbf, 0x7f], true);
+        check([0x18, 0x20, 0x2b], false);
+        check([0xff, 0xff, 0xff], false);
+        check([0xc2, 0x7a, 0x00], false);
     }
 
     #[test]

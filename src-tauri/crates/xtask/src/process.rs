@@ -170,6 +170,22 @@ impl Background {
         self.child.stdout.take()
     }
 
+    /// Name and proportional share of the memory (PSS, in bytes) of each process of the group, where the system tells it.
+    pub(crate) fn memory(&self) -> Vec<(String, u64)> {
+        #[cfg(target_os = "linux")]
+        let memory = group(&self.child)
+            .into_iter()
+            .filter_map(|(number, name)| {
+                let rollup = std::fs::read_to_string(format!("/proc/{number}/smaps_rollup")).ok()?;
+                let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+                Some((name, line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1_024))
+            })
+            .collect();
+        #[cfg(not(target_os = "linux"))]
+        let memory = Vec::new();
+        memory
+    }
+
     fn wait(&mut self) -> Result<ExitStatus> {
         Ok(self.child.wait()?)
     }
@@ -212,17 +228,27 @@ fn ask_to_end(child: &Child, group: bool) {
     }
 }
 
-/// Whether a process of the group still runs. Zombies do not: in a container, nobody may ever collect them.
+/// Number and name of each process of the group that still runs. Zombies do not: in a container, nobody may ever collect
+/// them.
+#[cfg(target_os = "linux")]
+fn group(child: &Child) -> Vec<(String, String)> {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let group = child.id().to_string();
+    let of_group = |process: std::fs::DirEntry| {
+        // proc(5): pid (name) state ppid pgrp …; the name may hold anything, so count from its last bracket.
+        let stat = std::fs::read_to_string(process.path().join("stat")).ok()?;
+        let (head, fields) = stat.rsplit_once(')')?;
+        let mut fields = fields.split_ascii_whitespace();
+        let member = fields.next().is_some_and(|state| state != "Z") && fields.nth(1) == Some(group.as_str());
+        let (number, name) = head.split_once(" (")?;
+        member.then(|| (number.to_owned(), name.to_owned()))
+    };
+    processes.flatten().filter_map(of_group).collect()
+}
+
 #[cfg(target_os = "linux")]
 fn group_lives(child: &Child) -> bool {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
-    let group = child.id().to_string();
-    processes.flatten().any(|process| {
-        // proc(5): pid (name) state ppid pgrp …; the name may hold anything, so count from its last bracket.
-        let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
-        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
-        fields.next().is_some_and(|state| state != "Z") && fields.nth(1) == Some(group.as_str())
-    })
+    !group(child).is_empty()
 }
 
 #[cfg(all(unix, not(target_os = "linux")))]
@@ -346,6 +372,12 @@ mod tests {
         let mut background = Background::start(&mut command).unwrap();
         let mut line = String::new();
         BufReader::new(background.take_stdout().unwrap()).read_line(&mut line).unwrap();
+        #[cfg(target_os = "linux")]
+        {
+            let memory = background.memory();
+            assert_eq!(memory.len(), 2, "{memory:?}");
+            assert!(memory.iter().any(|(name, bytes)| name == "sh" && *bytes > 0), "{memory:?}");
+        }
         let grandchild = rustix::process::Pid::from_raw(line.trim().parse().unwrap()).unwrap();
         drop(background);
         // A zombie still answers to a signal; its state in /proc tells.
