@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{ApiError, Code};
 
 /// Rows a table may have; a golden set is asked of a live model again and again.
-const ROWS_MAX: usize = 100_000;
+pub const ROWS_MAX: usize = 100_000;
 
 fn invalid(message: String) -> ApiError {
     ApiError::new(Code::InvalidInput, message)

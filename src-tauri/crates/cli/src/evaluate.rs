@@ -84,7 +84,7 @@ pub(crate) async fn run(options: &EvaluateOptions, common: &Common, output: Outp
                 positive: options.positive.clone(),
             };
             let rows = predictions::read(&table, task.as_str(), &names)?;
-            let metrics = rows.metrics(&MetricOptions::default()).map_err(refused)?;
+            let metrics = rows.metrics(&MetricOptions::default()).map_err(|error| refused(&error))?;
             tell(&rows, &metrics, &table, &options.group, json!({ "task": task.as_str() }), output)
         }
         _ => Err(Failure::usage("give either an endpoint or --predictions FILE with --task")),
@@ -139,9 +139,9 @@ async fn golden_set_by_name(api: &Api, name: &str) -> Result<GoldenSet, Failure>
     })
 }
 
-fn refused(error: StatsError) -> Failure {
+fn refused(error: &StatsError) -> Failure {
     let message = error.to_string();
-    let code = if error == StatsError::NoRows { Code::NotEnoughData } else { Code::InvalidInput };
+    let code = if *error == StatsError::NoRows { Code::NotEnoughData } else { Code::InvalidInput };
     ApiError::new(code, message).into()
 }
 
@@ -166,8 +166,8 @@ fn tell(
     document["metrics"] = metrics_json(metrics);
     document["groups"] = Value::Object(groups);
     document["fairness"] = Value::Object(fairness);
-    if let Task::Binary { classes } = &rows.task {
-        document["positive"] = json!(classes[1]);
+    if let Task::Binary { classes: [_, positive] } = &rows.task {
+        document["positive"] = json!(positive);
     }
     output.answer(&document, || text(&document, metrics));
     Ok(Answer::Good)
@@ -202,7 +202,7 @@ fn groups_of(rows: &EvaluationRows, values: &[String]) -> Result<Value, Failure>
     }
     let mut groups = Map::new();
     for (value, members) in members {
-        let metrics = rows.subset(&members).metrics(&MetricOptions::default()).map_err(refused)?;
+        let metrics = rows.subset(&members).metrics(&MetricOptions::default()).map_err(|error| refused(&error))?;
         groups.insert(value.to_owned(), json!({ "n": members.len(), "metrics": metrics_json(&metrics) }));
     }
     Ok(Value::Object(groups))
@@ -210,7 +210,7 @@ fn groups_of(rows: &EvaluationRows, values: &[String]) -> Result<Value, Failure>
 
 /// The five disparities by name; an undefined one is `null`, and `why` says why.
 fn fairness_of(rows: &EvaluationRows, values: &[String]) -> Result<Value, Failure> {
-    let rates = group_rates(&rows.task, &rows.labels, &rows.decisions, values).map_err(refused)?;
+    let rates = group_rates(&rows.task, &rows.labels, &rows.decisions, values).map_err(|error| refused(&error))?;
     let (mut fairness, mut reasons) = (Map::new(), Map::new());
     for disparity in disparities(&rates, EmptyDenominator::Undefined) {
         fairness.insert(disparity.name.to_owned(), json!(disparity.value));
@@ -225,10 +225,8 @@ fn fairness_of(rows: &EvaluationRows, values: &[String]) -> Result<Value, Failur
 }
 
 fn text(document: &Value, metrics: &[Metric]) -> String {
-    let mut parts = vec![format!("{} rows", document["n"])];
-    if let Some(version) = document["version"].as_str() {
-        parts[0].push_str(&format!(", version {}", plain(version)));
-    }
+    let version = document["version"].as_str().map(|version| format!(", version {}", plain(version)));
+    let mut parts = vec![format!("{} rows{}", document["n"], version.unwrap_or_default())];
     let row = |metric: &Metric| {
         let interval = match (metric.low, metric.high) {
             (Some(low), Some(high)) => format!("{low:.4} to {high:.4}"),

@@ -138,7 +138,7 @@ async fn of_url(url: &str, options: &ExplainOptions) -> Result<Explained, Failur
         return Err(Failure::usage("an explanation of a URL needs --background and --rows"));
     };
     let background = table_file::read(background)?;
-    let given = in_columns_of(&background, table_file::read(rows)?)?;
+    let given = in_columns_of(&background, &table_file::read(rows)?)?;
     let wanted: Vec<u32> = if options.row.is_empty() { (0..given.len() as u32).collect() } else { options.row.clone() };
     let row = |index: &u32| {
         let cells = given.get(*index as usize).cloned();
@@ -179,7 +179,7 @@ fn names(table: &Table) -> Vec<String> {
 }
 
 /// The rows of a table with its columns in the order, and of the kinds, of `background`.
-fn in_columns_of(background: &Table, table: Table) -> Result<Vec<Vec<Cell>>, Failure> {
+fn in_columns_of(background: &Table, table: &Table) -> Result<Vec<Vec<Cell>>, Failure> {
     let position = |name: &str| table.columns.iter().position(|column| column.name == name);
     let order = background.columns.iter().map(|column| {
         position(&column.name).ok_or_else(|| {
@@ -337,8 +337,8 @@ mod tests {
     fn rows_are_brought_into_the_background_s_columns() {
         let background = tables::read("a,b\n1,x\n2,5\n").expect("background");
         let rows = tables::read("b,a\n5,3\n").expect("rows");
-        assert_eq!(in_columns_of(&background, rows), Ok(vec![vec![Cell::Number(3.0), Cell::Text("5".into())]]));
+        assert_eq!(in_columns_of(&background, &rows), Ok(vec![vec![Cell::Number(3.0), Cell::Text("5".into())]]));
         let rows = tables::read("b,c\n5,3\n").expect("rows");
-        assert!(in_columns_of(&background, rows).is_err());
+        assert!(in_columns_of(&background, &rows).is_err());
     }
 }

@@ -15,6 +15,7 @@ mod failure;
 mod golden;
 mod history;
 mod output;
+mod parquet_table;
 mod predictions;
 mod probe;
 mod rollback;
@@ -87,8 +88,10 @@ fn refuse(error: &clap::Error) -> ExitCode {
         return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
     }
     let text = error.render().to_string();
-    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-    let failure = Failure::usage(message).hint("see `pilothousectl help` for the commands and their options");
+    // The first paragraph says what is wrong; the others repeat the usage.
+    let first = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let failure = Failure::usage(first.trim_start_matches("error: "))
+        .hint("see `pilothousectl help` for the commands and their options");
     Output { json: true, quiet: false }.failure(&failure)
 }
 

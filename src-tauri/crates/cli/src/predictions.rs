@@ -115,17 +115,14 @@ fn binary(
 ) -> Result<EvaluationRows, Failure> {
     let positive = positive.map(canonical);
     let known: BTreeSet<String> = label.iter().chain(prediction.unwrap_or_default()).map(tables::cell_text).collect();
-    let task = match (known.len(), &positive) {
+    let task = if let (1, Some(positive)) = (known.len(), &positive) {
         // Labels of one kind say nothing of the other; a given positive value does.
-        (1, Some(positive)) => {
-            let only = known.first().cloned().unwrap_or_default();
-            let negative = if only == *positive { format!("not {positive}") } else { only };
-            Task::Binary { classes: [negative, positive.clone()] }
-        }
-        _ => {
-            let together: Vec<Cell> = label.iter().chain(prediction.unwrap_or_default()).cloned().collect();
-            tables::labels(&together, "binary", positive.as_deref().unwrap_or_default())?.0
-        }
+        let only = known.first().cloned().unwrap_or_default();
+        let negative = if only == *positive { format!("not {positive}") } else { only };
+        Task::Binary { classes: [negative, positive.clone()] }
+    } else {
+        let together: Vec<Cell> = label.iter().chain(prediction.unwrap_or_default()).cloned().collect();
+        tables::labels(&together, "binary", positive.as_deref().unwrap_or_default())?.0
     };
     let scores = match scores {
         [] => None,
@@ -180,7 +177,7 @@ fn classification(
         }
         None => scores.clone().ok_or_else(no_predictions)?,
     };
-    Ok(EvaluationRows { labels, decisions, scores, task })
+    Ok(EvaluationRows { task, labels, decisions, scores })
 }
 
 fn no_predictions() -> Failure {

@@ -124,13 +124,7 @@ fn summary(probes: &[(TimestampMs, ProbeReport)]) -> Value {
 }
 
 fn line(at: TimestampMs, report: &ProbeReport) -> String {
-    let mut line = format!("{}  {}", times::show(at), report.outcome.phrase());
-    if let Some(detail) = report.detail.as_deref().filter(|_| report.outcome != Outcome::Ok) {
-        line.push_str(&format!(": {}", plain(detail)));
-    }
-    if let Some(total) = report.total_us {
-        line.push_str(&format!("  {}", milliseconds(Some(f64::from(total)))));
-    }
+    let detail = report.detail.as_deref().filter(|_| report.outcome != Outcome::Ok);
     let phases = report.phases;
     let named = [
         ("dns", phases.dns),
@@ -142,14 +136,16 @@ fn line(at: TimestampMs, report: &ProbeReport) -> String {
     ];
     let reached: Vec<String> =
         named.into_iter().filter_map(|(name, us)| Some(format!("{name} {:.1}", f64::from(us?) / 1_000.0))).collect();
-    if !reached.is_empty() {
-        line.push_str(&format!(" ({})", reached.join(", ")));
-    }
-    if report.reused {
-        line.push_str("  reused connection");
-    }
-    if let Some(version) = &report.version {
-        line.push_str(&format!("  version {}", plain(version.as_str())));
-    }
-    line
+    let parts = [
+        Some(times::show(at)),
+        Some(match detail {
+            Some(detail) => format!("{}: {}", report.outcome.phrase(), plain(detail)),
+            None => report.outcome.phrase().to_owned(),
+        }),
+        report.total_us.map(|total| milliseconds(Some(f64::from(total)))),
+        (!reached.is_empty()).then(|| format!("({})", reached.join(", "))),
+        report.reused.then(|| "reused connection".to_owned()),
+        report.version.as_ref().map(|version| format!("version {}", plain(version.as_str()))),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
 }

@@ -1,6 +1,6 @@
 //! How a model is named on the command line, and a client for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -155,7 +155,7 @@ impl ModelOptions {
             protocol: self.protocol.map_or(Protocol::OpenInference, Protocol::from),
             model: self.model.clone(),
             model_version: self.model_version.clone(),
-            json: self.request_template.as_ref().map(read_template).transpose()?,
+            json: self.request_template.as_deref().map(read_template).transpose()?,
             auth: self.access.auth(),
             tls: self.access.tls(),
             checks: ResponseChecks::default(),
@@ -203,7 +203,7 @@ fn only_model(found: &Detection) -> Result<Option<String>, Failure> {
     }
 }
 
-fn read_template(path: &PathBuf) -> Result<JsonTemplate, Failure> {
+fn read_template(path: &Path) -> Result<JsonTemplate, Failure> {
     let text = table_file::read_text(path)?;
     serde_json::from_str(&text)
         .map_err(|error| Failure::usage(format!("the request template {} cannot be read: {error}", path.display())))
@@ -219,7 +219,7 @@ mod tests {
             assert_eq!(text.parse(), Ok(AuthReference(expect.clone())), "{text}");
             assert_eq!(auth_text(&expect).as_deref(), Some(text));
         };
-        check("keyring:prod/token", Auth::Bearer { secret: "prod/token".into() });
+        check("keyring:prod-token", Auth::Bearer { secret: "prod-token".into() });
         check("basic:ada:keyring:p", Auth::Basic { username: "ada".into(), secret: "p".into() });
         check("header:x-api-key:keyring:k", Auth::Header { name: "x-api-key".into(), secret: "k".into() });
         for refused in ["hunter2", "bearer:hunter2", "basic::keyring:p", "keyring:", "cookie:x:keyring:k"] {

@@ -1,0 +1,7 @@
+//! The real program against a real demo fleet: every command, its JSON, its exit code.
+
+#![cfg(unix)]
+
+mod answers;
+mod journey;
+mod support;
