@@ -74,9 +74,13 @@ impl Api {
     /// Changes an endpoint's settings.
     pub async fn endpoint_update(&self, request: EndpointUpdateRequest) -> Result<Empty, ApiError> {
         let before = self.engine.endpoint(EndpointId(request.id)).await?;
+        // Text that was not touched stands for the very rows it was made from: a category `1` would be read as a number.
+        let rows_untouched = request.draft.probe_rows == before.target.probe_input.as_ref().map(tables::to_json);
         let mut endpoint = self.endpoint_from(request.draft).await?;
         endpoint.id = before.id;
-        endpoint.paused = before.paused;
+        if rows_untouched {
+            endpoint.target.probe_input = before.target.probe_input;
+        }
         // What the form does not show stays as it was.
         endpoint.target.checks = before.target.checks;
         endpoint.target.tls.client_certificate_file = before.target.tls.client_certificate_file;

@@ -114,8 +114,7 @@ impl Api {
         };
         match self.engine.endpoint_by_name(&member.name).await {
             Ok(known) if matches!(known.control_plane, Some(ControlPlaneConfig::Demo { .. })) => {
-                let paused = known.paused;
-                self.engine.update_endpoint(Endpoint { id: known.id, paused, ..endpoint }).await?;
+                self.engine.update_endpoint(Endpoint { id: known.id, ..endpoint }).await?;
             }
             // A person's own endpoint of the same name stays untouched.
             Ok(_) => {}

@@ -79,6 +79,7 @@ impl Api {
             protocol: endpoint.target.protocol.as_str().to_owned(),
             url: endpoint.target.url.to_string(),
             model: endpoint.target.model.clone(),
+            created_ms: endpoint.created.0,
             interval_ms: endpoint.probe.interval_ms,
             health: convert::health_word(state.health),
             since_ms: state.since.0,

@@ -931,6 +931,10 @@ url: string,
  */
 model: string | null, 
 /**
+ * Connected since.
+ */
+created_ms: number, 
+/**
  * Milliseconds between probes.
  */
 interval_ms: number, 

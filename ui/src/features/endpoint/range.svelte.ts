@@ -46,6 +46,15 @@ export class Range {
     return this.fixed ?? { from_ms: now - this.last, to_ms: now };
   }
 
+  /** A range that an endpoint watched since then fills: before a person chose one, the first quarter of an hour is not lost
+   * in an empty hour. */
+  fit(since_ms: number, now = Date.now()): void {
+    if (this.#fitted) return;
+    this.#fitted = true;
+    if (now - since_ms < PRESETS[0].ms) this.last = PRESETS[0].ms;
+  }
+  #fitted = false;
+
   /** Chooses a moving range. */
   choose(ms: number): void {
     this.fixed = null;

@@ -33,6 +33,8 @@ border! {
         pub url: String,
         /// Model name on the server.
         pub model: Option<String>,
+        /// Connected since.
+        pub created_ms: i64,
         /// Milliseconds between probes.
         pub interval_ms: u32,
         /// Health.
