@@ -1,0 +1,158 @@
+//! Settings as a person edits them: saved unchanged, they change nothing; invalid, they are refused and named.
+
+use pilothouse_api::types::{
+    AuthDraft, ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRequest, EndpointUpdateRequest,
+    GoldenSetImport, ReloadDraft, Retention, Settings, ThemeChoice,
+};
+use pilothouse_api::{Api, ApiError, Code};
+use pilothouse_domain::endpoint::{Auth, ControlPlaneConfig, Reload};
+use pilothouse_domain::{Cell, Column, ColumnKind, EndpointId, EvaluationConfig, Table};
+use pilothouse_testkit::{Behaviour, FakeServer};
+
+use crate::support::{draft, open};
+
+async fn golden_set(api: &Api, text: &str, label: &str) -> Result<i64, ApiError> {
+    let import = GoldenSetImport {
+        name: "loans".into(),
+        text: text.into(),
+        label: label.into(),
+        task: String::new(),
+        positive: String::new(),
+        source: "made up".into(),
+    };
+    Ok(api.golden_set_import(import).await?.id)
+}
+
+#[tokio::test]
+async fn saving_an_untouched_draft_changes_nothing() {
+    let place = open();
+    let api = &place.api;
+    let server = FakeServer::start(Behaviour::json(r#"{"predictions": [1]}"#)).await;
+    let id = api.endpoint_add(EndpointAddRequest { draft: draft("loans", &server) }).await.unwrap().id;
+    let set = golden_set(api, "age,code,good\n30,1,1\n40,2,0\n", "good").await.unwrap();
+
+    // Everything that can be set, also what the form does not show.
+    let mut full = api.engine().endpoint(EndpointId(id)).await.unwrap();
+    let column = |name: &str, kind| Column { name: name.into(), kind };
+    full.target.probe_input = Some(Table {
+        columns: vec![
+            column("z", ColumnKind::Numeric),
+            column("code", ColumnKind::Categorical),
+            column("empty", ColumnKind::Numeric),
+        ],
+        rows: vec![vec![Cell::Number(0.1), Cell::Text("1".into()), Cell::Missing]],
+    });
+    full.target.model = Some("loans".into());
+    full.target.model_version = Some("3".into());
+    full.target.auth = Auth::Header { name: "x-api-key".into(), secret: "loans-key".into() };
+    full.target.checks.probability_sum = true;
+    full.target.checks.outputs_per_row = Some(2);
+    full.target.tls.ca_file = Some("/etc/ssl/own.pem".into());
+    full.target.tls.client_certificate_file = Some("/etc/ssl/client.pem".into());
+    full.target.tls.client_key_secret = Some("client-key".into());
+    full.probe.connect_timeout_ms = 1_234;
+    full.probe.first_byte_timeout_ms = 2_345;
+    full.probe.fresh_connection_every = 3;
+    full.probe.max_response_bytes = 4_096;
+    full.probe.degraded_above_ms = Some(250);
+    full.evaluation = Some(EvaluationConfig { golden_set: pilothouse_domain::GoldenSetId(set), interval_ms: 77_000 });
+    full.control_plane = Some(ControlPlaneConfig::Mlflow {
+        url: "http://127.0.0.1:5000/".parse().unwrap(),
+        model: "loans".into(),
+        alias: "champion".into(),
+        auth: Auth::Basic { username: "ops".into(), secret: "mlflow".into() },
+        reload: Some(Reload::Command { program: "/usr/bin/true".into(), args: vec!["-x".into()], timeout_ms: 5_000 }),
+    });
+    api.engine().update_endpoint(full.clone()).await.unwrap();
+    api.engine().pause_endpoint(EndpointId(id), true).await.unwrap();
+    full.paused = true;
+    assert_eq!(api.engine().endpoint(EndpointId(id)).await.unwrap(), full);
+
+    let draft = api.endpoint(EndpointRequest { id }).await.unwrap().draft;
+    api.endpoint_update(EndpointUpdateRequest { id, draft: draft.clone() }).await.unwrap();
+    assert_eq!(api.engine().endpoint(EndpointId(id)).await.unwrap(), full);
+    assert_eq!(api.endpoint(EndpointRequest { id }).await.unwrap().draft, draft);
+
+    // One change is one change.
+    let changed = EndpointDraft { interval_ms: 20_000, ..draft };
+    api.endpoint_update(EndpointUpdateRequest { id, draft: changed }).await.unwrap();
+    full.probe.interval_ms = 20_000;
+    assert_eq!(api.engine().endpoint(EndpointId(id)).await.unwrap(), full);
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_draft_that_cannot_work_is_refused_and_named() {
+    let place = open();
+    let api = &place.api;
+    let server = FakeServer::start(Behaviour::json(r#"{"predictions": [1]}"#)).await;
+    let good = draft("loans", &server);
+    let check = async |change: &dyn Fn(&mut EndpointDraft), code: Code, expect: &str| {
+        let mut draft = good.clone();
+        change(&mut draft);
+        let error = api.endpoint_add(EndpointAddRequest { draft }).await.unwrap_err();
+        assert_eq!(error.code, code, "{error:?}");
+        assert!(error.message.contains(expect), "{}", error.message);
+    };
+    let invalid = Code::InvalidInput;
+    check(&|draft| draft.name = " ".into(), invalid, "name").await;
+    check(&|draft| draft.url = "ftp://host".into(), invalid, "ftp://").await;
+    check(&|draft| draft.url = "http://user:pass@host".into(), invalid, "user or password").await;
+    check(&|draft| draft.protocol = "grpc".into(), invalid, "`grpc` is no protocol").await;
+    check(&|draft| draft.interval_ms = 10, invalid, "interval").await;
+    check(&|draft| draft.json.as_mut().unwrap().body = "{".into(), invalid, "not JSON").await;
+    check(&|draft| draft.json.as_mut().unwrap().prediction = "predictions".into(), invalid, "no JSON pointer").await;
+    check(&|draft| draft.probe_rows = Some("[1]".into()), invalid, "JSON").await;
+    check(&|draft| draft.golden_set = Some("nothing".into()), Code::NotFound, "nothing").await;
+    check(
+        &|draft| {
+            let reload = Some(ReloadDraft::Http { method: "POST".into(), url: "::".into(), auth: AuthDraft::None });
+            let (url, model, alias) = ("localhost:5000".into(), "m".into(), "champion".into());
+            draft.control_plane = Some(ControlPlaneDraft::Mlflow { url, model, alias, auth: AuthDraft::None, reload });
+        },
+        invalid,
+        "control_plane.reload.url",
+    )
+    .await;
+    assert!(api.engine().with_store(pilothouse_store::Store::endpoints).await.unwrap().is_empty());
+    api.endpoint_add(EndpointAddRequest { draft: good.clone() }).await.unwrap();
+    check(&|_| {}, Code::Conflict, "loans").await;
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn golden_sets_are_imported_once_and_whole() {
+    let place = open();
+    let api = &place.api;
+    let text = "age,purpose,good\n30,car,1\n40,\"radio, TV\",0\n";
+    for (text, label) in [("", "good"), (text, "bad"), ("good\n1\n0\n", "good"), ("age,good\n1,\n2,1\n", "good")] {
+        assert_eq!(golden_set(api, text, label).await.unwrap_err().code, Code::InvalidInput, "{text:?} {label}");
+    }
+    let id = golden_set(api, text, "good").await.unwrap();
+    let stored = api.engine().golden_set(pilothouse_domain::GoldenSetId(id)).await.unwrap();
+    assert_eq!((stored.table.columns.len(), stored.labels.len()), (2, 2));
+    let other = golden_set(api, "age,good\n30,1\n40,0\n", "good").await.unwrap_err();
+    assert_eq!(other.code, Code::Conflict, "another content under the same name: {other:?}");
+    assert_eq!(api.golden_sets(pilothouse_api::types::Empty {}).await.unwrap().golden_sets.len(), 1);
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn retention_must_rise_and_is_kept() {
+    let place = open();
+    let api = &place.api;
+    let settings = |raw_days, minute_days, hour_days| Settings {
+        theme: ThemeChoice::Dark,
+        retention: Retention { raw_days, minute_days, hour_days },
+    };
+    let before = api.settings(pilothouse_api::types::Empty {}).await.unwrap();
+    assert_eq!(before.settings.retention, Retention { raw_days: 14, minute_days: 90, hour_days: 730 });
+    for wrong in [settings(0, 1, 1), settings(5, 4, 10), settings(1, 20, 10), settings(1, 2, 40_000)] {
+        assert_eq!(api.settings_set(wrong).await.unwrap_err().code, Code::InvalidInput);
+    }
+    assert_eq!(api.settings(pilothouse_api::types::Empty {}).await.unwrap().settings, before.settings);
+    let kept = api.settings_set(settings(7, 30, 365)).await.unwrap();
+    assert_eq!(kept.settings, settings(7, 30, 365));
+    assert!(kept.database_bytes > 0);
+    api.stop().await;
+}

@@ -1,0 +1,8 @@
+//! The command surface against the demo fleet and fake servers: what each screen gets, and how each failure is named.
+
+#![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion, also in what the tests share")]
+
+mod drafts;
+mod failures;
+mod screens;
+mod support;
