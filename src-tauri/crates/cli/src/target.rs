@@ -58,7 +58,7 @@ impl AccessOptions {
 /// The protocols by their words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProtocolWord {
-    /// Open Inference Protocol V2 (`MLServer`, Triton, `KServe`)
+    /// Open Inference Protocol V2 (MLServer, Triton, KServe)
     V2,
     /// MLflow scoring server
     Mlflow,

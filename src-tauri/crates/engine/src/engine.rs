@@ -300,10 +300,53 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The operating system's name of the current user.
+/// The operating system's name of the current user. A service or a scheduled job often has no `USER`; then the owner of
+/// this process is looked up.
 pub fn os_user() -> String {
     ["USER", "LOGNAME", "USERNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        .or_else(owner_of_process)
         .unwrap_or_else(|| "unknown user".to_owned())
+}
+
+/// Linux: the owner of this process's folder in `/proc`, by name where the list of users holds it.
+#[cfg(unix)]
+fn owner_of_process() -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+
+    let id = std::fs::metadata("/proc/self").ok()?.uid();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    Some(user_name(&users, id).unwrap_or_else(|| format!("user {id}")))
+}
+
+#[cfg(not(unix))]
+fn owner_of_process() -> Option<String> {
+    None
+}
+
+/// The name of a numbered user in the form of passwd(5): `name:password:uid:…`.
+#[cfg(unix)]
+fn user_name(users: &str, id: u32) -> Option<String> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(unix)]
+    use super::user_name;
+
+    #[cfg(unix)]
+    #[test]
+    fn users_are_named_by_their_number() {
+        let users = "root:x:0:0:root:/root:/bin/bash\nbroken\nada:x:1000:1000::/home/ada:/bin/sh\n";
+        let check = |id, expect: Option<&str>| assert_eq!(user_name(users, id).as_deref(), expect);
+        check(0, Some("root"));
+        check(1000, Some("ada"));
+        check(1001, None);
+    }
 }
