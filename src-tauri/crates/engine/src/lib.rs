@@ -17,6 +17,7 @@ mod lock_file;
 mod outputs;
 mod quality;
 mod rollback;
+mod run_end;
 mod scheduler;
 mod topic;
 mod verify;

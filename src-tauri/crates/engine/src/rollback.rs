@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use pilothouse_control::{ControlError, ControlPlane, ControlState};
+use pilothouse_control::{ControlPlane, ControlState};
 use pilothouse_domain::rollback::{Follows, RunStep, StepState};
 use pilothouse_domain::{
     Check, CheckStatus, Endpoint, EndpointId, EventKind, PlanId, RollbackPlan, RollbackRun, RunId, RunState, Verdict,
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::engine::os_user;
 use crate::lock_file::{self, LockFile};
+use crate::run_end::{cut_short, may_pass, plain, refused};
 use crate::{Engine, EngineError, Topic};
 
 /// How often runs that nobody carries out are looked for.
@@ -343,7 +344,8 @@ impl Engine {
                 }
                 Err(error) => {
                     self.mark(run, index, StepState::Failed, error.to_string()).await?;
-                    return Ok(refused(run, index, &error));
+                    let (verdict, evidence) = refused(run, index, &error);
+                    return Ok(Sending::Ended(verdict, evidence));
                 }
             }
         }
@@ -436,58 +438,10 @@ impl Engine {
     }
 }
 
-/// A call was refused. The first one refused: nothing changed. A later one: what came before stands.
-fn refused(run: &RollbackRun, index: usize, error: &ControlError) -> Sending {
-    let purpose = &run.plan.calls[index].purpose;
-    let why = error.to_string();
-    if index == 0 {
-        let evidence =
-            json!({ "summary": format!("Refused, nothing was changed: {why}"), "refused_call": purpose, "why": why });
-        return Sending::Ended(Verdict::Failed, evidence);
-    }
-    let done: Vec<&str> = run.plan.calls[..index].iter().map(|call| call.purpose.as_str()).collect();
-    let summary = format!("“{purpose}” failed after “{}” was done: serving is not proved to follow", done.join("”, “"));
-    Sending::Ended(
-        Verdict::NotVerified,
-        json!({ "summary": summary, "refused_call": purpose, "why": why, "done": done }),
-    )
-}
-
-/// Whether trying again later may help: the keyring or the database is out of reach at the moment.
-fn may_pass(error: &EngineError) -> bool {
-    use pilothouse_secrets::SecretError::{Locked, TimedOut, Unavailable};
-
-    matches!(error, EngineError::Secret(Locked | TimedOut { .. } | Unavailable { .. }) | EngineError::Store(_))
-}
-
-/// A run that can not be carried on, now or later: its end says how far it came.
-fn cut_short(run: &RollbackRun, error: &EngineError) -> (Verdict, Value) {
-    let why = error.to_string();
-    let calls = run.steps.iter().take(run.plan.calls.len());
-    let nothing_sent = calls.clone().all(|step| step.state == StepState::Waiting);
-    let (verdict, summary) = if nothing_sent {
-        (Verdict::Failed, format!("Nothing was sent: {why}"))
-    } else if run.state == RunState::Verifying {
-        (Verdict::NotVerified, format!("The calls were accepted, but nothing could be proved: {why}"))
-    } else {
-        (Verdict::OutcomeUnknown, format!("It could not be carried on after its first call: {why}"))
-    };
-    let done: Vec<&str> = calls.filter(|step| step.state == StepState::Done).map(|step| &*step.purpose).collect();
-    (verdict, json!({ "summary": summary, "why": why, "done": done }))
-}
-
 /// Why serving will not follow, if it will not.
 pub(crate) fn will_not_follow(plan: &RollbackPlan) -> Option<&str> {
     match &plan.follows {
         Follows::Yes => None,
         Follows::No(why) => Some(why),
-    }
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => "no version".to_owned(),
-        other => other.to_string(),
     }
 }
