@@ -16,7 +16,7 @@ use pilothouse_api::types::{
 use pilothouse_testkit::{Behaviour, FakeServer, RecordedRequest};
 use serde_json::json;
 
-use crate::support::{LATER, add, draft, mlflow_registry, open, until};
+use crate::support::{LATER, add, draft, mlflow_registry, open};
 
 const PART: &str = "PILOTHOUSE_CRASH_DATABASE";
 const SERVER: &str = "PILOTHOUSE_CRASH_SERVER";
@@ -35,7 +35,7 @@ enum Cut {
 }
 
 /// An MLflow registry, a scoring server that reports its version, and a reload hook, in one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct World {
     alias: String,
     served: String,
@@ -74,8 +74,10 @@ impl World {
                 Behaviour::json("{}")
             }
             ("GET", "/v2/models/bc") => {
-                let tensor = json!({ "name": "predict", "datatype": "FP64", "shape": [-1, 1] });
-                Behaviour::json(&json!({ "name": "bc", "inputs": [tensor], "outputs": [tensor] }).to_string())
+                let tensor =
+                    |datatype: &str, shape: &[i64]| json!({ "name": "predict", "datatype": datatype, "shape": shape });
+                let (input, output) = (tensor("FP64", &[-1, 1]), tensor("INT64", &[-1]));
+                Behaviour::json(&json!({ "name": "bc", "inputs": [input], "outputs": [output] }).to_string())
             }
             ("POST", "/v2/models/bc/infer") => {
                 if self.cut == Some(Cut::WhileVerifying) && self.reload_calls > 0 {
@@ -154,7 +156,11 @@ async fn cut_and_resume(cut: Cut) -> (RollbackRun, World) {
             .spawn()
             .unwrap(),
     );
-    until("the chosen request has come", LATER, async || world.lock().unwrap().reached.then_some(())).await;
+    let reached = pilothouse_testkit::wait_until(LATER, || {
+        assert_eq!(child.0.try_wait().unwrap(), None, "the process that is to be killed ended by itself");
+        world.lock().unwrap().reached
+    });
+    assert!(reached.await, "the chosen request came");
     child.kill();
     world.lock().unwrap().cut = None;
 
@@ -170,9 +176,8 @@ async fn cut_and_resume(cut: Cut) -> (RollbackRun, World) {
     let of_run: Vec<(&str, &str)> = of_run.map(|entry| (entry.action.as_str(), entry.reason.as_str())).collect();
     assert_eq!(of_run, [("rollback.verdict", "cut off"), ("rollback.apply", "cut off")]);
     api.stop().await;
-    drop(server);
-    let world = Arc::into_inner(world).map(|world| world.into_inner().unwrap());
-    (run, world.unwrap())
+    let world = world.lock().unwrap().clone();
+    (run, world)
 }
 
 /// Killed at the latest when the test ends.

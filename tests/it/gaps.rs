@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pilothouse_api::types::{AuthDraft, HealthWord};
-use pilothouse_domain::{EventKind, TimestampMs, UnknownReason};
+use pilothouse_domain::{Event, EventKind, TimestampMs, UnknownReason};
 use pilothouse_engine::Engine;
 use pilothouse_secrets::Secrets;
 use pilothouse_store::{EventFilter, OpenOptions, Store};
@@ -34,9 +34,7 @@ async fn an_hour_asleep_is_a_gap_and_no_outage() {
     // back, and what was asked in it hears nothing.
     clock.jump_wall_ms(SLEEP_MS);
     let gap = until("the gap is noticed", LATER, async || {
-        let all = EventFilter { endpoint: None, from: START, to: TimestampMs(i64::MAX), limit: 100 };
-        let events = engine.with_store(move |store| store.events(&all)).await.unwrap();
-        events.into_iter().find(|event| matches!(event.kind, EventKind::Gap { .. }))
+        all_events(&engine).await.into_iter().find(|event| matches!(event.kind, EventKind::Gap { .. }))
     });
     let gap = gap.await;
     assert_eq!(gap.kind, EventKind::Gap { reason: UnknownReason::Asleep, from: START });
@@ -45,10 +43,20 @@ async fn an_hour_asleep_is_a_gap_and_no_outage() {
     until("a check was excused", LATER, async || (engine.report().unknown >= 1).then_some(())).await;
     assert_eq!(engine.report().target_failed, 0);
 
-    // A quarter of a minute later a failure is the endpoint's own again.
-    clock.advance(Duration::from_mins(1));
-    until("a check failed", LATER, async || (engine.report().target_failed >= 1).then_some(())).await;
+    // A quarter of a minute later a failure is the endpoint's own again. Time passes in steps: a jump would be a gap.
+    until("a check failed", LATER, async || {
+        clock.advance(Duration::from_millis(200));
+        (engine.report().target_failed >= 1).then_some(())
+    })
+    .await;
+    let more = all_events(&engine).await.into_iter().filter(|event| matches!(event.kind, EventKind::Gap { .. }));
+    assert_eq!(more.count(), 1, "one sleep is one gap");
     engine.stop().await;
+}
+
+async fn all_events(engine: &Engine) -> Vec<Event> {
+    let all = EventFilter { endpoint: None, from: START, to: TimestampMs(i64::MAX), limit: 100 };
+    engine.with_store(move |store| store.events(&all)).await.unwrap()
 }
 
 #[tokio::test]

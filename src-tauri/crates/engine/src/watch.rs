@@ -7,7 +7,8 @@ use std::time::Duration;
 use pilothouse_control::ControlState;
 use pilothouse_domain::version::VersionSource;
 use pilothouse_domain::{
-    Endpoint, EventKind, HealthState, Outcome, Phases, Probe, TargetFailure, TimestampMs, UnknownReason, VersionId,
+    Endpoint, EventKind, HealthState, Outcome, Phases, Probe, Protocol, Table, Target, TargetFailure, TimestampMs,
+    UnknownReason, VersionId,
 };
 use pilothouse_secrets::SecretError;
 use pilothouse_serving::ModelClient;
@@ -73,11 +74,25 @@ impl Engine {
         let identity = self.identity(&endpoint.target.tls).await?;
         Ok(ModelClient::new(
             Arc::clone(&self.inner.transport),
-            &endpoint.target,
+            &self.target_of(endpoint).await?,
             &endpoint.probe,
             credential,
             identity,
         )?)
+    }
+
+    /// Where and what a probe asks. Without rows of its own it sends the first golden row: the health route alone tells
+    /// neither whether the model predicts nor, with most servers, which version answers.
+    async fn target_of(&self, endpoint: &Endpoint) -> Result<Target, EngineError> {
+        let mut target = endpoint.target.clone();
+        // Without its name a V2 model cannot be asked for a prediction.
+        let can_predict = target.protocol != Protocol::OpenInference || target.model.is_some();
+        if let (None, true, Some(config)) = (&target.probe_input, can_predict, &endpoint.evaluation) {
+            let golden_set = self.golden_set(config.golden_set).await?;
+            let first = golden_set.table.rows.first().cloned();
+            target.probe_input = first.map(|row| Table { columns: golden_set.table.columns.clone(), rows: vec![row] });
+        }
+        Ok(target)
     }
 
     /// The watched endpoint's client, made once and kept until its settings or secrets change.
