@@ -7,7 +7,7 @@ use pilothouse_engine::SystemClock;
 use pilothouse_secrets::Secrets;
 use pilothouse_testkit::{BearerGate, Behaviour, FakeServer, ManualClock, Reply};
 
-use crate::support::{Place, answer, events, eventually, health, json_endpoint, position, until_health};
+use crate::support::{Place, answer, events, eventually, json_endpoint, position, until_health};
 
 #[tokio::test]
 async fn down_is_confirmed_and_recovery_too() {
@@ -98,7 +98,7 @@ async fn of_two_processes_one_watches_and_the_other_reads() {
     assert!(!reading.watch().await.unwrap());
     assert!(watching.is_watching() && !reading.is_watching());
     until_health(&watching, id, Health::Healthy).await;
-    assert_eq!(health(&reading, id).await, Health::Healthy, "read from the database");
+    until_health(&reading, id, Health::Healthy).await;
     assert_eq!(reading.report().probes, 0);
     // What the reading process adds is watched by the other one, a few seconds later.
     let added = reading.add_endpoint(json_endpoint("added", &server)).await.unwrap();
