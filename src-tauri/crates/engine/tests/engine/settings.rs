@@ -15,7 +15,13 @@ async fn changes_at_once_do_not_undo_each_other() {
         let paused = round % 2 == 0;
         let mut changed = engine.endpoint(id).await.unwrap();
         changed.environment = Environment(format!("round-{round}"));
-        let (updated, pause) = tokio::join!(engine.update_endpoint(changed), engine.pause_endpoint(id, paused));
+        // Either may come first; what was read before must not undo what the other wrote.
+        let (updated, pause) = if round % 4 < 2 {
+            tokio::join!(engine.update_endpoint(changed), engine.pause_endpoint(id, paused))
+        } else {
+            let (pause, updated) = tokio::join!(engine.pause_endpoint(id, paused), engine.update_endpoint(changed));
+            (updated, pause)
+        };
         updated.unwrap();
         pause.unwrap();
         let now = engine.endpoint(id).await.unwrap();
