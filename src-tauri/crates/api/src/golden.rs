@@ -8,6 +8,9 @@ use crate::types::{
 };
 use crate::{Api, ApiError, Code, endpoint, tables};
 
+/// Rows of a golden set: a live model is asked all of them again and again.
+const GOLDEN_ROWS_MAX: usize = 100_000;
+
 impl Api {
     /// Stores a labelled table as a golden set.
     pub async fn golden_set_import(&self, request: GoldenSetImport) -> Result<GoldenSetSummary, ApiError> {
@@ -16,6 +19,11 @@ impl Api {
             return Err(ApiError::new(Code::InvalidInput, "a golden set's name has 1 to 80 characters"));
         }
         let mut table = tables::read(&request.text)?;
+        if table.rows.len() > GOLDEN_ROWS_MAX {
+            let message =
+                format!("the table has {} rows, and a golden set at most {GOLDEN_ROWS_MAX}", table.rows.len());
+            return Err(ApiError::new(Code::InvalidInput, message).hint("take a sample of it"));
+        }
         let label_cells = tables::take_column(&mut table, request.label.trim())?;
         if table.columns.is_empty() {
             return Err(ApiError::new(Code::InvalidInput, "beside the labels the table has no column to predict from"));

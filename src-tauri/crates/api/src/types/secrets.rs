@@ -1,17 +1,29 @@
 //! Secrets: set, forget, ask the state. There is no way to read one.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
 use super::border;
 
-border! {
-    /// Stores a secret in the keyring.
-    #[derive(Eq)]
-    pub struct SecretSetRequest {
-        /// Name.
-        pub name: String,
-        /// The value. It goes straight to the keyring.
-        pub value: String,
-    }
+/// Stores a secret in the keyring.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[ts(export_to = "types.ts")]
+pub struct SecretSetRequest {
+    /// Name.
+    pub name: String,
+    /// The value. It goes straight to the keyring.
+    pub value: String,
+}
 
+impl fmt::Debug for SecretSetRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretSetRequest").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+border! {
     /// Names one secret.
     #[derive(Eq)]
     pub struct SecretRequest {
@@ -51,5 +63,17 @@ border! {
         pub advice: Option<String>,
         /// Entries by name.
         pub secrets: Vec<SecretEntry>,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_shows_its_name_and_not_its_value() {
+        let request = SecretSetRequest { name: "registry-token".into(), value: "marker-value".into() };
+        let shown = format!("{request:?}");
+        assert!(shown.contains("registry-token") && !shown.contains("marker-value"), "{shown}");
     }
 }

@@ -1,3 +1,5 @@
+//! The metrics against the values of scikit-learn, and what is undefined.
+
 use serde_json::Value;
 
 use super::*;
