@@ -1,11 +1,13 @@
 //! One handler per command of the table in `api`.
 
 use pilothouse_api::ApiError;
-use pilothouse_api::types::*;
 use tauri::State;
 use tauri::ipc::Invoke;
 
 use crate::shell::Shell;
+
+#[expect(clippy::wildcard_imports, reason = "the table of commands names every request and response")]
+use pilothouse_api::types::*;
 
 macro_rules! handlers {
     ($($name:ident($request:ident) -> $response:ident, $doc:literal;)*) => {
