@@ -71,6 +71,8 @@ fn of_database(app: &Path, database: &Path, folder: &Path, what: &str) -> Result
                 std::thread::sleep(process::POLL);
             }
             memory = running.memory();
+            // The bus, the keyring's daemon and the like are the desktop's, and run there anyway.
+            memory.retain(|(name, _)| name.starts_with("pilothouse") || name.starts_with("WebKit"));
         }
         running.end();
         // The next start must not see this one's picture.
@@ -81,10 +83,7 @@ fn of_database(app: &Path, database: &Path, folder: &Path, what: &str) -> Result
     if total > 0 {
         rows.push(Row::of_value(&format!("{what}: memory (PSS) of all its processes"), &mib(total)));
     }
-    rows.extend(memory.iter().filter(|(_, bytes)| *bytes > 4 * 1_048_576).map(|(name, bytes)| {
-        let name = format!("{what}: of these `{name}`");
-        Row::of_value(&name, &mib(*bytes))
-    }));
+    rows.extend(memory.iter().map(|(name, bytes)| Row::of_value(&format!("{what}: of these `{name}`"), &mib(*bytes))));
     Ok(rows)
 }
 
