@@ -1,13 +1,10 @@
 //! One handler per command of the table in `api`.
 
-use pilothouse_api::ApiError;
+use pilothouse_api::{ApiError, types};
 use tauri::State;
 use tauri::ipc::Invoke;
 
 use crate::shell::Shell;
-
-#[expect(clippy::wildcard_imports, reason = "the table of commands names every request and response")]
-use pilothouse_api::types::*;
 
 macro_rules! handlers {
     ($($name:ident($request:ident) -> $response:ident, $doc:literal;)*) => {
@@ -17,7 +14,7 @@ macro_rules! handlers {
             $(
                 #[doc = $doc]
                 #[tauri::command]
-                pub(super) async fn $name(shell: State<'_, Shell>, request: $request) -> Result<$response, ApiError> {
+                pub(super) async fn $name(shell: State<'_, Shell>, request: types::$request) -> Result<types::$response, ApiError> {
                     shell.api().await?.$name(request).await
                 }
             )*
