@@ -123,7 +123,7 @@ async fn watch_for_a_while(window: &Window) {
         let summary = window.invoke("health_summary", range.clone()).await.unwrap();
         summary["n"].as_u64().filter(|n| *n >= CHECKS_IN_PICTURES)
     };
-    window.until("there is some history", Duration::from_mins(10), checked).await;
+    window.until("there is some history", Duration::from_mins(15), checked).await;
 }
 
 /// Where pictures go, if they are wanted.
@@ -144,16 +144,21 @@ impl Take for Option<Pictures> {
     async fn take(&self, window: &Window, name: &str) {
         let Some(Pictures(folder)) = self else { return };
         for theme in ["dark", "light"] {
-            // The page's own switch lies behind the sheet when that is open; a script reaches it all the same.
-            let label = format!("[aria-label='{} theme']", if theme == "dark" { "Dark" } else { "Light" });
-            window.eval("document.querySelector(arguments[0]).click()", vec![json!(label)]).await;
-            let drawn = "return document.documentElement.dataset.theme === arguments[0]
+            // The page's own switch lies behind the sheet when that is open; a script reaches it all the same. The charts
+            // are drawn by the engine in the theme's colours, so the old ones are to be seen for a moment.
+            let switch = "const root = document.documentElement;
+                window.old = root.dataset.theme === arguments[0] ? [] : [...document.images].map((image) => image.src);
+                document.querySelector(`[aria-label='${arguments[1]} theme']`).click()";
+            let label = if theme == "dark" { "Dark" } else { "Light" };
+            window.eval(switch, vec![json!(theme), json!(label)]).await;
+            let drawn = "const images = [...document.images];
+                return document.documentElement.dataset.theme === arguments[0]
                 && document.querySelector('[aria-busy=true]') === null
                 && document.getAnimations().every((animation) => animation.playState !== 'running')
-                && [...document.images].every((image) => image.complete && image.naturalWidth > 0)";
+                && images.every((image) => image.complete && image.naturalWidth > 0 && !window.old.includes(image.src))";
             let settled = async || (window.eval(drawn, vec![json!(theme)]).await == json!(true)).then_some(());
-            window.until("the page is drawn", SOON, settled).await;
-            write(&folder.join(format!("{name}-{theme}.png")), &window.stable_picture().await);
+            window.until("the page is drawn", LATER, settled).await;
+            write(&folder.join(format!("{name}-{theme}.png")), &window.picture().await);
         }
     }
 }

@@ -158,19 +158,31 @@ impl Window {
         let found = async || {
             let element = self.client.find(Locator::Css(selector)).await.ok()?;
             element.is_enabled().await.ok().filter(|enabled| *enabled)?;
+            self.scroll_to(selector).await;
             // Between finding and clicking the page may have replaced it: then look again.
             element.click().await.ok()
         };
         self.until(&format!("`{selector}` can be clicked"), SOON, found).await;
     }
 
+    /// Scrolls to what a selector finds first: the driver itself scrolls just so far that a bar may still lie over it.
+    async fn scroll_to(&self, selector: &str) {
+        let script = "document.querySelector(arguments[0])?.scrollIntoView({ block: 'center' })";
+        self.eval(script, vec![json!(selector)]).await;
+    }
+
     /// Types into a field, as keys.
     pub(crate) async fn type_into(&self, id: &str, text: &str) {
-        let field = self.element(id).await;
-        field.clear().await.unwrap();
-        field.send_keys(text).await.unwrap();
-        let value = field.prop("value").await.unwrap();
-        assert_eq!(value.as_deref(), Some(text), "what `{id}` holds after typing");
+        let selector = selector(id);
+        // A field that is just being unfolded cannot be typed into yet.
+        let typed = async || {
+            let field = self.client.find(Locator::Css(&selector)).await.ok()?;
+            self.scroll_to(&selector).await;
+            field.clear().await.ok()?;
+            field.send_keys(text).await.ok()?;
+            (field.prop("value").await.ok()?.as_deref() == Some(text)).then_some(())
+        };
+        self.until(&format!("`{id}` holds what was typed"), SOON, typed).await;
     }
 
     /// Chooses an option of a drop-down by its value.
@@ -216,8 +228,8 @@ impl Window {
     async fn give_up(&self, what: &str, limit: Duration) -> ! {
         let page = self.eval("return document.body.innerText", Vec::new()).await;
         let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("window-{}.png", std::process::id()));
-        let written = match self.client.screenshot().await {
-            Ok(png) => std::fs::write(&picture, png).map(|()| picture.display().to_string()).unwrap_or_default(),
+        let written = match std::fs::write(&picture, self.picture().await) {
+            Ok(()) => picture.display().to_string(),
             Err(error) => error.to_string(),
         };
         panic!(
@@ -246,23 +258,19 @@ impl Window {
         }
     }
 
-    /// What the window shows, as PNG.
+    /// What the window shows, as PNG. The driver takes it when the page paints next, and a page at rest never does: a
+    /// nearly invisible pixel in the corner keeps it painting meanwhile.
     pub(crate) async fn picture(&self) -> Vec<u8> {
-        self.client.screenshot().await.unwrap()
-    }
-
-    /// What the window shows once two pictures in a row are the same.
-    pub(crate) async fn stable_picture(&self) -> Vec<u8> {
-        let mut last = Vec::new();
-        for _ in 0..20 {
-            let picture = self.picture().await;
-            if picture == last {
-                break;
-            }
-            last = picture;
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        last
+        let start = "const pixel = document.createElement('i');
+            Object.assign(pixel.style, { position: 'fixed', right: 0, bottom: 0, width: '1px', height: '1px' });
+            document.body.append(pixel);
+            let odd = false;
+            const timer = setInterval(() => { pixel.style.background = (odd = !odd) ? '#80808001' : '#80808002' }, 30);
+            window.stopPainting = () => { clearInterval(timer); pixel.remove() }";
+        self.eval(start, Vec::new()).await;
+        let picture = self.client.screenshot().await;
+        self.eval("window.stopPainting()", Vec::new()).await;
+        picture.unwrap_or_else(|error| panic!("no picture of the window: {error}"))
     }
 
     /// Waits for what a script's promise gives; it finds its one argument in `arguments[0]`.

@@ -1,16 +1,16 @@
-//! `cargo xtask screenshot`: the README's pictures, taken by the window tests named `screenshots` of the real window.
+//! `cargo xtask screenshot`: the README's pictures, taken by the demo journey in the real window.
 
 use anyhow::{Result, bail};
 
 use crate::workspace::Workspace;
 use crate::{files, setup, test};
 
-/// Has the window tests write their pictures, light and dark, into `assets/screenshots`.
+/// Has the demo journey write its pictures, light and dark, into `assets/screenshots`.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     setup::prepare(workspace, test::window_needs())?;
     let folder = workspace.root.join("assets").join("screenshots");
     std::fs::create_dir_all(&folder)?;
-    let (_, result) = test::journeys(workspace, Some("screenshots"), &[("PILOTHOUSE_SCREENSHOTS", &folder)]);
+    let (_, result) = test::journeys(workspace, Some("journey_demo"), &[("PILOTHOUSE_SCREENSHOTS", &folder)]);
     result?;
     let pictures = files::walk(&folder, &|_| false)?;
     if pictures.is_empty() {
