@@ -119,7 +119,9 @@ proptest! {
         }
     }
 
-    /// A feature the model does not look at gets exactly 0, sampled or not, while there is another to attribute to.
+    /// A feature the model does not look at gets exactly 0, sampled or not, while there is another to attribute to. When
+    /// only part of the background was drawn, the rest of the difference belongs to rows that nobody looked at, and every
+    /// varying feature has its part in it: nothing tells which of them earned it.
     #[test]
     fn dummy_gets_nothing((background, _, row) in tables(), budget in budgets(), seed: u64) {
         let ignored = row.len() - 1;
@@ -128,12 +130,16 @@ proptest! {
         let Ok(explanation) = explainer.explain(&row, &Options { budget, seed, ..Options::default() }) else {
             return Ok(());
         };
+        let varying = explanation.varying.iter().filter(|varying| **varying).count() as u64;
+        let rows = background.rows() as u64;
+        let partial = explanation.estimator == "antithetic_permutation"
+            && matches!(budget, Budget::Rows(most) if most < rows + 1 + rows * 2 * (varying - 1));
         // A difference too small to count as varying still moves the prediction a little, and that goes to somebody.
         let close = background.iter().any(|other| {
             row.iter().zip(other).zip(&explanation.varying).any(|((x, b), varying)| !varying && x.to_bits() != b.to_bits())
         });
         for attributions in &explanation.attributions {
-            prop_assert!(close || attributions[ignored].value == 0.0);
+            prop_assert!(close || partial || attributions[ignored].value == 0.0);
         }
     }
 
