@@ -63,6 +63,8 @@ async fn journey_demo_from_the_first_start_to_a_verified_rollback() {
     window.click("tab-versions").await;
     window.shows("version-row-v6").await;
     pictures.take(&window, "versions").await;
+    window.click("tab-health").await;
+    window.until_picture("chart-latency").await;
 
     // Back to the last good version: plan, checks, reason, name, and five seconds to think again.
     window.click("rollback-open").await;
@@ -151,9 +153,10 @@ impl Take for Option<Pictures> {
                 document.querySelector(`[aria-label='${arguments[1]} theme']`).click()";
             let label = if theme == "dark" { "Dark" } else { "Light" };
             window.eval(switch, vec![json!(theme), json!(label)]).await;
+            window.point_at_nothing().await;
             let drawn = "const images = [...document.images];
                 return document.documentElement.dataset.theme === arguments[0]
-                && document.querySelector('[aria-busy=true]') === null
+                && document.querySelector('[aria-busy=true], [data-testid=notice]') === null
                 && document.getAnimations().every((animation) => animation.playState !== 'running')
                 && images.every((image) => image.complete && image.naturalWidth > 0 && !window.old.includes(image.src))";
             let settled = async || (window.eval(drawn, vec![json!(theme)]).await == json!(true)).then_some(());

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use fantoccini::actions::{InputSource as _, MouseActions, PointerAction};
 use fantoccini::elements::Element;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -277,6 +278,12 @@ impl Window {
     pub(crate) async fn eval_async(&self, promise: &str, argument: Value) -> Value {
         let script = format!("const done = arguments[arguments.length - 1]; Promise.resolve({promise}).then(done)");
         self.client.execute_async(&script, vec![argument]).await.unwrap_or_else(|error| panic!("{promise}: {error}"))
+    }
+
+    /// Moves the pointer where it highlights nothing.
+    pub(crate) async fn point_at_nothing(&self) {
+        let corner = PointerAction::MoveTo { duration: None, x: 90.0, y: 600.0 };
+        self.client.perform_actions(MouseActions::new("mouse".into()).then(corner)).await.unwrap();
     }
 
     /// Where the page stands.

@@ -149,8 +149,9 @@ export class App {
 
   /** The colours of the theme in force, for charts. */
   chartTheme(background = false): ChartTheme {
-    // Read so that a caller inside an effect follows the theme.
-    void this.theme;
+    // A caller inside an effect follows the theme, and may come before the effect that puts the theme on the document: its
+    // colours would be those of the theme before.
+    document.documentElement.dataset.theme = this.theme;
     const style = getComputedStyle(document.documentElement);
     const colour = (name: string): string => style.getPropertyValue(`--chart-${name}`).trim() || "#808080";
     return {
