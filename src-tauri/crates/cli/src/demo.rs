@@ -1,8 +1,11 @@
-//! `demo`: the demo fleet on loopback.
+//! `demo`: the demo fleet on loopback, and what can be made to go wrong with a running one.
 
-use clap::Args;
-use pilothouse_demo::DemoFleet;
-use serde_json::json;
+use clap::{Args, Subcommand};
+use pilothouse_api::parse_url;
+use pilothouse_demo::{DemoFleet, Fault};
+use pilothouse_domain::endpoint::Tls;
+use pilothouse_serving::{Transport, TransportConfig, read_capped};
+use serde_json::{Value, json};
 
 use crate::failure::{Answer, Failure};
 use crate::output::Output;
@@ -14,10 +17,62 @@ pub(crate) struct DemoOptions {
     /// Port of the registry; the models take the ports after it. 0: any free ports. Without it: 47100, or any free ones
     #[arg(long)]
     port: Option<u16>,
+    #[command(subcommand)]
+    action: Option<DemoAction>,
 }
 
-/// Runs the fleet until interrupted.
+/// What can be done with a running fleet.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DemoAction {
+    /// Make something go wrong with a model of a running fleet, or clear it with `none`
+    Inject {
+        /// The model, such as credit-risk
+        model: String,
+        /// `none`, `latency[:MS]`, `errors[:RATE]`, `hang`, `wrong_shape` or `version_defect`
+        fault: Fault,
+        /// The registry's address, as the running fleet said it
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:47100")]
+        control_url: String,
+    },
+}
+
+/// Runs the fleet until interrupted, or changes a running one.
 pub(crate) async fn run(options: &DemoOptions, output: Output) -> Result<Answer, Failure> {
+    match &options.action {
+        None => serve(options, output).await,
+        Some(DemoAction::Inject { model, fault, control_url }) => inject(model, *fault, control_url, output).await,
+    }
+}
+
+/// An answer of the registry is a few hundred bytes.
+const ANSWER_MAX_BYTES: usize = 64 * 1024;
+
+async fn inject(model: &str, fault: Fault, control_url: &str, output: Output) -> Result<Answer, Failure> {
+    let mut url = parse_url("--control-url", control_url)?;
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(["faults", model]);
+    }
+    let internal = |error: &dyn std::fmt::Display| Failure::internal(error.to_string());
+    let transport = Transport::new(TransportConfig::default()).map_err(|error| internal(&error))?;
+    let client = transport.http_client(&Tls::default(), None).map_err(|error| internal(&error))?;
+    let body = serde_json::to_vec(&fault).map_err(|error| internal(&error))?;
+    let sent = client.put(url).header("content-type", "application/json").body(body).send().await;
+    let answer = sent.map_err(|error| {
+        Failure::usage(format!("no demo fleet answers at {control_url}: {error}"))
+            .hint("start one with `pilothousectl demo`, or name the running one's address with --control-url")
+    })?;
+    let accepted = answer.status().is_success();
+    let bytes = read_capped(answer, ANSWER_MAX_BYTES).await.map_err(|error| internal(&error))?;
+    let document: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    if !accepted {
+        let why = document["error"].as_str().unwrap_or("the registry refused it");
+        return Err(Failure::usage(why));
+    }
+    output.answer(&document, || format!("{model}: {fault}"));
+    Ok(Answer::Good)
+}
+
+async fn serve(options: &DemoOptions, output: Output) -> Result<Answer, Failure> {
     let fleet = DemoFleet::start(options.port).await.map_err(|error| Failure::usage(error.to_string()))?;
     let endpoints = fleet.endpoints();
     let listed = endpoints.iter().map(|endpoint| {

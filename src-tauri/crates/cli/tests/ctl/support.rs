@@ -1,7 +1,6 @@
 //! The real program, and a demo fleet to point it at.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -192,7 +191,9 @@ impl Fixture {
 
     /// Ships the defective version.
     pub(crate) fn inject_defect(&self) {
-        put(self.control_url(), "/faults/credit-risk", r#"{"fault":"version_defect"}"#);
+        let injected =
+            self.run(&["demo", "inject", "credit-risk", "version_defect", "--control-url", self.control_url()]);
+        assert_eq!(injected.expect(0)["fault"], "version_defect");
     }
 
     /// Runs a command until its answer fits.
@@ -241,19 +242,4 @@ fn write_csv(path: &Path, rows: usize, labelled: bool) -> PathBuf {
     let text: Vec<String> = lines.iter().map(|line| line.join(",")).collect();
     std::fs::write(path, text.join("\n")).expect("a file");
     path.to_owned()
-}
-
-/// One HTTP PUT.
-fn put(base: &str, path: &str, body: &str) {
-    let address = base.trim_start_matches("http://").trim_end_matches('/');
-    let mut stream = TcpStream::connect(address).expect("the demo fleet listens");
-    let length = body.len();
-    write!(
-        stream,
-        "PUT {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    )
-    .expect("a request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
