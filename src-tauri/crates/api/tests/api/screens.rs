@@ -82,14 +82,15 @@ async fn a_defect_is_seen_on_every_screen_and_rolled_back() {
     assert!(!run.summary.is_empty() && !run.evidence.is_empty());
     assert_eq!(api.rollback_runs(EndpointRequest { id }).await.unwrap().runs.len(), 1);
 
-    let now = api.engine().now().0 + 1;
-    let asked = TimelineRequest { id: Some(id), from_ms: 0, to_ms: now, limit: 100 };
-    let timeline = api.timeline(asked).await.unwrap();
-    for kind in
-        ["version_changed", "evaluated", "health_changed", "rollback_started", "rollback_finished", "fault_injected"]
-    {
-        assert!(timeline.events.iter().any(|event| event.kind == kind), "{kind}");
-    }
+    // The run is stored as finished before its event is written.
+    let kinds =
+        ["version_changed", "evaluated", "health_changed", "rollback_started", "rollback_finished", "fault_injected"];
+    eventually("every kind of event", || async {
+        let asked = TimelineRequest { id: Some(id), from_ms: 0, to_ms: api.engine().now().0 + 1, limit: 100 };
+        let timeline = api.timeline(asked).await.unwrap();
+        kinds.iter().all(|kind| timeline.events.iter().any(|event| event.kind == *kind)).then_some(())
+    })
+    .await;
     let audit = api.audit(AuditRequest { limit: 10, before: None }).await.unwrap();
     assert!(audit.entries.iter().any(|entry| entry.action == "rollback.verdict" && entry.evidence.contains("v6")));
 
