@@ -35,7 +35,7 @@ export const FAULTS: readonly { fault: string; label: string }[] = [
   { fault: "errors", label: "Server errors" },
   { fault: "hang", label: "Hang" },
   { fault: "wrong_shape", label: "Wrong shape" },
-  { fault: "version_defect", label: "Defective version" },
+  { fault: "version_defect", label: "Bad version" },
 ];
 
 /** Injects or clears a fault in the demo fleet. */

@@ -30,7 +30,8 @@ impl Api {
         let marks: Vec<Mark> = events.iter().rev().filter_map(mark).collect();
         let drawn = match request.kind {
             ChartKind::Latency => {
-                let history = self.history(id, from, to, request.width).await?;
+                let points = latency_points(to.since(from), endpoint.probe.interval_ms, request.width);
+                let history = self.history(id, from, to, points).await?;
                 latency(time, &history, marks)
             }
             ChartKind::Availability => {
@@ -79,6 +80,18 @@ impl Api {
     ) -> Result<History, ApiError> {
         Ok(self.engine.with_store(move |store| store.history(id, from, to, points.max(1))).await?)
     }
+}
+
+/// Probes that a bucket of the latency chart should hold: of fewer, p50, p95 and p99 are the same probe.
+const PROBES_PER_BUCKET: i64 = 8;
+/// Buckets of the latency chart at the least, so that a short range still shows its course.
+const LATENCY_POINTS_MIN: i64 = 40;
+
+/// How many buckets a latency chart of this range and width (in pixels) has, at this probe interval.
+fn latency_points(range_ms: i64, interval_ms: u32, width: u32) -> u32 {
+    let full_buckets = range_ms / (i64::from(interval_ms.max(1)) * PROBES_PER_BUCKET);
+    let most = i64::from(width.max(1));
+    u32::try_from(full_buckets.clamp(LATENCY_POINTS_MIN.min(most), most)).unwrap_or(width)
 }
 
 enum Data {
@@ -191,4 +204,21 @@ fn chart_mark(mark: &Mark) -> ChartMark {
         MarkKind::Info => "info",
     };
     ChartMark { at_ms: mark.at.0, label: mark.label.clone(), kind: kind.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_hold_several_probes_where_the_range_allows() {
+        let check =
+            |range_ms, interval_ms, width, expect| assert_eq!(latency_points(range_ms, interval_ms, width), expect);
+        // A quarter of an hour at 2 s: 56 buckets of 16 s.
+        check(900_000, 2_000, 676, 56);
+        // An hour at 15 s would be 30 buckets; a month is one per pixel.
+        check(3_600_000, 15_000, 676, 40);
+        check(30 * 86_400_000, 15_000, 676, 676);
+        check(900_000, 86_400_000, 20, 20);
+    }
 }

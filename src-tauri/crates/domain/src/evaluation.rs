@@ -41,7 +41,7 @@ pub struct Evaluation {
     /// The model's output per row, in the golden set's order: class probabilities, or one value for regression.
     /// A row of class labels without probabilities is stored one-hot.
     pub predictions: Vec<Vec<f64>>,
-    /// How long it took, in milliseconds.
+    /// How long the model took for all rows, in milliseconds.
     pub elapsed_ms: u32,
 }
 
