@@ -13,7 +13,7 @@ use crate::window::{Home, LATER, SOON, Window};
 const FLEET: [&str; 4] = ["credit-risk", "diabetes", "diagnosis", "wine"];
 
 /// Checks of the endpoint before the pictures are taken.
-const CHECKS_IN_PICTURES: u64 = 60;
+const CHECKS_IN_PICTURES: u64 = 150;
 
 #[tokio::test]
 async fn journey_demo_from_the_first_start_to_a_verified_rollback() {
