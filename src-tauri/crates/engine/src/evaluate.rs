@@ -23,7 +23,13 @@ impl Engine {
     }
 
     pub(crate) async fn evaluate_and_log(&self, watched: &Watched) {
-        let Err(error) = self.evaluate_watched(watched).await else { return };
+        let done = match self.may_answer_as_another_version(watched).await {
+            // The run evaluates by itself once it has proved what answers.
+            Ok(true) => return,
+            Ok(false) => self.evaluate_watched(watched).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = done else { return };
         tracing::warn!(endpoint = %watched.endpoint.name, %error, "evaluation failed");
         let was_failing = std::mem::replace(&mut *lock(&watched.evaluation_failing), true);
         if !was_failing {
@@ -32,6 +38,16 @@ impl Engine {
                 tracing::error!(%error, "a failed evaluation could not be written down");
             }
         }
+    }
+
+    /// Whether a rollback is under way of an endpoint that does not report its version: what it answers until the run ends
+    /// may come from either version, and would be counted to the wrong one.
+    async fn may_answer_as_another_version(&self, watched: &Watched) -> Result<bool, EngineError> {
+        if lock(&watched.reported).is_some() {
+            return Ok(false);
+        }
+        let unfinished = self.with_store(pilothouse_store::Store::unfinished_runs).await?;
+        Ok(unfinished.iter().any(|run| run.plan.endpoint == watched.endpoint.id))
     }
 
     /// Evaluates any golden set against an endpoint. It is recorded when it is the endpoint's own; the evaluation of
@@ -202,5 +218,70 @@ pub(crate) fn predict_error(endpoint: &str, failure: PredictFailure) -> EngineEr
         }
         Outcome::Unknown(reason) => EngineError::Ours { endpoint: endpoint.to_owned(), reason, detail: failure.detail },
         Outcome::Ok => EngineError::Internal(format!("a prediction failed without a reason: {}", failure.detail)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use pilothouse_domain::rollback::Follows;
+    use pilothouse_domain::{Health, PlanId, RollbackPlan, RollbackRun, RunId, RunState, TimestampMs};
+    use pilothouse_secrets::Secrets;
+    use pilothouse_store::{OpenOptions, Store};
+    use pilothouse_testkit::{ManualClock, endpoint};
+
+    use super::*;
+    use crate::health::HealthTracker;
+    use crate::quality::QualityState;
+
+    #[tokio::test]
+    async fn a_silent_endpoint_is_not_evaluated_while_its_version_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("fleet.db");
+        let store = Store::open(&database, &OpenOptions::default()).unwrap();
+        let start = TimestampMs(1_000_000);
+        let clock = Arc::new(ManualClock::new(start));
+        let engine = Engine::new(store.clone(), &database, Secrets::memory(), clock).unwrap();
+        let mut settings = endpoint("diabetes", &"http://127.0.0.1:9".parse().unwrap());
+        settings.id = store.add_endpoint(&settings).unwrap();
+        let plan = RollbackPlan {
+            id: PlanId::from("plan"),
+            endpoint: settings.id,
+            created: start,
+            from: Some("v2".into()),
+            to: "v1".into(),
+            calls: Vec::new(),
+            follows: Follows::Yes,
+        };
+        let mut run = RollbackRun {
+            id: RunId::from("run"),
+            plan: plan.clone(),
+            who: "ada".into(),
+            reason: String::new(),
+            started: start,
+            finished: None,
+            state: RunState::Applying,
+            preflight: Vec::new(),
+            steps: Vec::new(),
+            verdict: None,
+            evidence: serde_json::json!({}),
+        };
+        let health = HealthTracker::new(Health::Healthy, start, false);
+        let watched = Watched::new(settings, health, QualityState::default(), engine.inner.stop.child_token());
+        assert!(!engine.may_answer_as_another_version(&watched).await.unwrap());
+
+        store.add_plan(&plan).unwrap();
+        store.begin_run(&run).unwrap();
+        assert!(engine.may_answer_as_another_version(&watched).await.unwrap());
+        *lock(&watched.reported) = Some("v2".into());
+        assert!(!engine.may_answer_as_another_version(&watched).await.unwrap(), "its answers say who gave them");
+        *lock(&watched.reported) = None;
+
+        run.state = RunState::Finished;
+        run.finished = Some(start);
+        run.verdict = Some(pilothouse_domain::Verdict::Verified);
+        store.update_run(&run).unwrap();
+        assert!(!engine.may_answer_as_another_version(&watched).await.unwrap());
     }
 }
