@@ -66,6 +66,11 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Opened, StoreEr
     Ok(Opened { writer, presence })
 }
 
+/// How often a file is looked at before it is called damaged or not ours.
+const LOOKS: u32 = 6;
+/// Between two looks; a checkpoint writes a page in far less.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
 /// What stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
@@ -80,6 +85,19 @@ enum Found {
 /// SQLite itself reads it, and never `std::fs`: closing any other handle of a file gives back all POSIX locks that this
 /// process has on it, also those of a store that is open on another thread.
 fn inspect(path: &Path, busy_timeout: Duration) -> Result<Found, StoreError> {
+    // Reading takes no lock, so a page may be seen while another process writes it: what is really damaged, or not ours,
+    // is so at every look.
+    for _ in 1..LOOKS {
+        match look(path, busy_timeout) {
+            Ok(found) => return Ok(found),
+            Err(error @ (StoreError::NewerFile { .. } | StoreError::File { .. })) => return Err(error),
+            Err(_) => std::thread::sleep(BETWEEN_LOOKS),
+        }
+    }
+    look(path, busy_timeout)
+}
+
+fn look(path: &Path, busy_timeout: Duration) -> Result<Found, StoreError> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.len() > 0 => {}
         Ok(_) => return Ok(Found::Nothing),
