@@ -304,6 +304,7 @@ impl ModelClient {
             method: &call.method,
             url: &call.url,
             body: call.body.as_ref(),
+            headers: &call.headers,
             credential: self.header.as_ref(),
             tls: &self.tls,
             fresh,

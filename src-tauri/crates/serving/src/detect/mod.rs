@@ -254,6 +254,7 @@ impl Prober<'_> {
             method,
             url: &url,
             body: body.as_ref(),
+            headers: &[],
             credential: self.header.as_ref(),
             tls: &self.tls,
             fresh: true,

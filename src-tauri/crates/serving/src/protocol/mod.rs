@@ -10,7 +10,7 @@ mod open_inference;
 mod tensors;
 
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderName, HeaderValue, Method};
 use pilothouse_domain::{Cell, Outcome, Protocol, Table, Target, TargetFailure, UnknownReason, VersionId};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -24,17 +24,19 @@ use crate::transport::Failure;
 pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) url: Url,
-    /// JSON; `None`: no body.
+    /// JSON, unless `headers` name another content type; `None`: no body.
     pub(crate) body: Option<Bytes>,
+    /// Headers of the protocol itself, in the place of the usual ones of the same name.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Call {
     pub(crate) const fn get(url: Url) -> Self {
-        Self { method: Method::GET, url, body: None }
+        Self { method: Method::GET, url, body: None, headers: Vec::new() }
     }
 
     pub(crate) fn post(url: Url, body: impl Into<Bytes>) -> Self {
-        Self { method: Method::POST, url, body: Some(body.into()) }
+        Self { method: Method::POST, url, body: Some(body.into()), headers: Vec::new() }
     }
 }
 

@@ -261,6 +261,9 @@ impl Hop<'_> {
         if self.body.is_some() {
             headers.insert(CONTENT_TYPE, JSON);
         }
+        for (name, value) in self.request.headers {
+            headers.insert(name.clone(), value.clone());
+        }
         if let Some((name, value)) = self.request.credential {
             headers.insert(HeaderName::clone(name), value.clone());
         }

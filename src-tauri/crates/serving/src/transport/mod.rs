@@ -108,8 +108,11 @@ pub struct ExchangeRequest<'a> {
     pub method: &'a Method,
     /// The URL.
     pub url: &'a Url,
-    /// The body, sent as `application/json`; `None`: no body.
+    /// The body, sent as `application/json` unless `headers` say otherwise; `None`: no body.
     pub body: Option<&'a Bytes>,
+    /// Further headers, in the place of the usual ones of the same name. They hold no secrets: a redirect to another
+    /// origin carries them along.
+    pub headers: &'a [(HeaderName, HeaderValue)],
     /// The credential's header.
     pub credential: Option<&'a (HeaderName, HeaderValue)>,
     /// TLS settings.
