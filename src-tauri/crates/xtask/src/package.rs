@@ -1,6 +1,7 @@
-//! `cargo xtask package`: the installable package, made by the Tauri CLI of the UI's node modules.
+//! `cargo xtask package`: the installable package, made by the Tauri CLI of the UI's node modules. It holds the app and
+//! `pilothousectl`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
@@ -15,21 +16,31 @@ pub(crate) fn run(workspace: &Workspace, debug: bool) -> Result<()> {
         bail!("packages are made on Linux; on this system run `ui/node_modules/.bin/tauri build` yourself");
     }
     setup::prepare(workspace, Needs { app: true, ui: true, ..Needs::default() })?;
-    let cli = workspace.ui().join("node_modules").join(".bin").join("tauri");
-    let mut command = workspace.command(cli);
-    command.args(["build", "--bundles", "deb"]);
+    let profile = if debug { "debug" } else { "release" };
+    let mut build = workspace.cargo(&["build", "--package", "pilothouse-cli", "--bin", "pilothousectl"]);
+    if !debug {
+        build.arg("--release");
+    }
+    process::run(&mut build)?;
+    let mut command = workspace.command(workspace.ui().join("node_modules").join(".bin").join("tauri"));
+    command.args(["build", "--bundles", "deb", "--config", &with_cli(&workspace.target.join(profile))]);
     if debug {
         command.arg("--debug");
     }
     // The bundler takes `CI=1` (not the common `CI=true`) for a boolean of its own; it needs none here.
     command.env_remove("CI");
     process::run(&mut command)?;
-    let profile = if debug { "debug" } else { "release" };
     println!("package: {}", newest_package(&workspace.target.join(profile).join("bundle").join("deb"))?.display());
     Ok(())
 }
 
-fn newest_package(folder: &std::path::Path) -> Result<PathBuf> {
+/// What is added to `tauri.conf.json`: where the built command line program lies is known only here.
+fn with_cli(folder: &Path) -> String {
+    let files = serde_json::json!({ "/usr/bin/pilothousectl": folder.join("pilothousectl") });
+    serde_json::json!({ "bundle": { "linux": { "deb": { "files": files } } } }).to_string()
+}
+
+fn newest_package(folder: &Path) -> Result<PathBuf> {
     let modified = |file: &PathBuf| file.metadata().and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     files::walk(folder, &|_| true)?
         .into_iter()
