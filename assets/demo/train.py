@@ -3,9 +3,8 @@
     python3 -m venv venv && venv/bin/pip install -r requirements.txt && venv/bin/python train.py
 
 Writes, beside this file: `models/NAME/vN.json` (definitions that Rust evaluates), `golden/NAME.json` (held-out rows with
-their right answers), `background/NAME.json` (training rows to explain against) and `expected/NAME-vN.json`
-(scikit-learn's own predictions of the golden rows, the yardstick of the tests). Every split, sample and fit is seeded, so
-a second run writes the same bytes with the pinned packages.
+their right answers) and `expected/NAME-vN.json` (scikit-learn's own predictions of the golden rows, the yardstick of the
+tests). Every split, sample and fit is seeded, so a second run writes the same bytes with the pinned packages.
 
 No model sees its golden rows in training: the metrics stored in a model file are cross-validated on the training rows.
 """
@@ -27,7 +26,6 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 HERE = Path(__file__).resolve().parent
 SEED = 3
 FOLDS = 5
-BACKGROUND_ROWS = 50
 
 
 def utc_ms(day):
@@ -199,7 +197,7 @@ def export(name, data, version, day, description, pipeline, x, encoding, serving
 
 
 def share(name, data):
-    """Writes the golden set and the background rows."""
+    """Writes the golden set."""
     labels = data.y[data.golden].tolist()
     golden = {
         "id": 0,
@@ -211,8 +209,6 @@ def share(name, data):
         "source": data.source,
     }
     write(HERE / "golden" / f"{name}.json", golden)
-    chosen = np.random.default_rng(SEED).choice(data.train, BACKGROUND_ROWS, replace=False)
-    write(HERE / "background" / f"{name}.json", table(data, chosen))
 
 
 def credit_risk():

@@ -1,9 +1,9 @@
-//! The models, golden sets and background rows that are built into the program.
+//! The models and golden sets that are built into the program.
 //!
 //! What it hides: that they are JSON files of `assets/demo`, embedded at build time. What must stay true: every file
 //! parses and fits together, which the tests check for all of them, so that reading them here cannot fail.
 
-use pilothouse_domain::{GoldenSet, Protocol, Table};
+use pilothouse_domain::{GoldenSet, Protocol};
 use serde::de::DeserializeOwned;
 
 use crate::model::ModelDefinition;
@@ -28,7 +28,6 @@ pub(crate) struct CatalogEntry {
     pub(crate) defective: Option<&'static str>,
     versions: &'static [&'static str],
     golden: &'static str,
-    background: &'static str,
 }
 
 /// Every model, in the order of its port.
@@ -45,7 +44,6 @@ pub(crate) const CATALOG: &[CatalogEntry] = &[
             asset!("models/credit-risk/v7.json"),
         ],
         golden: asset!("golden/credit-risk.json"),
-        background: asset!("background/credit-risk.json"),
     },
     CatalogEntry {
         name: "diagnosis",
@@ -55,7 +53,6 @@ pub(crate) const CATALOG: &[CatalogEntry] = &[
         defective: None,
         versions: &[asset!("models/diagnosis/v2.json"), asset!("models/diagnosis/v3.json")],
         golden: asset!("golden/diagnosis.json"),
-        background: asset!("background/diagnosis.json"),
     },
     CatalogEntry {
         name: "wine",
@@ -65,7 +62,6 @@ pub(crate) const CATALOG: &[CatalogEntry] = &[
         defective: None,
         versions: &[asset!("models/wine/v3.json"), asset!("models/wine/v4.json")],
         golden: asset!("golden/wine.json"),
-        background: asset!("background/wine.json"),
     },
     CatalogEntry {
         name: "diabetes",
@@ -75,18 +71,12 @@ pub(crate) const CATALOG: &[CatalogEntry] = &[
         defective: None,
         versions: &[asset!("models/diabetes/v1.json"), asset!("models/diabetes/v2.json")],
         golden: asset!("golden/diabetes.json"),
-        background: asset!("background/diabetes.json"),
     },
 ];
 
 /// The golden set of every model of the fleet, in the order of the endpoints. Their ids are 0: they are not stored yet.
 pub fn golden_sets() -> Vec<GoldenSet> {
     CATALOG.iter().map(CatalogEntry::golden_set).collect()
-}
-
-/// Fifty training rows of a model, to explain predictions against. An unknown model has no rows and no columns.
-pub fn background(model: &str) -> Table {
-    CATALOG.iter().find(|entry| entry.name == model).map(|entry| read(entry.background)).unwrap_or_default()
 }
 
 impl CatalogEntry {
@@ -160,21 +150,16 @@ mod tests {
     fn everything_embedded_fits_together() {
         for entry in CATALOG {
             let (versions, golden) = (entry.versions(), entry.golden_set());
-            let background = background(entry.name);
             assert!(versions.len() >= 2);
             assert!(versions.iter().any(|v| v.version == entry.live_at_start));
-            assert_eq!(background.rows.len(), 50);
             assert_eq!(golden.labels.len(), golden.table.rows.len());
             for model in &versions {
                 assert_eq!(model.name, entry.name);
                 assert!(model.is_consistent(), "{} {}", entry.name, model.version);
                 assert_eq!((&model.task, &model.columns), (&golden.task, &golden.table.columns));
-                assert_eq!(model.columns, background.columns);
-                assert!(model.predict(&background.rows).is_ok());
             }
             let regression = golden.task == Task::Regression;
             assert!(golden.labels.iter().all(|l| matches!(l, Label::Value(_)) == regression));
-            assert!(background.rows.iter().all(|row| !golden.table.rows.contains(row)), "golden rows are held out");
         }
     }
 
@@ -215,10 +200,5 @@ mod tests {
             *value /= 100.0;
         }
         assert!(share(&right(&versions[2], &repaired)) >= 0.74);
-    }
-
-    #[test]
-    fn an_unknown_model_has_no_background() {
-        assert_eq!(background("nope"), Table::default());
     }
 }

@@ -20,7 +20,7 @@ mod reply;
 mod tensor;
 mod tree;
 
-pub use catalog::{background, golden_sets};
+pub use catalog::golden_sets;
 pub use fault::Fault;
 pub use fleet::{DemoEndpoint, DemoFleet};
 
