@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{EndpointId, GoldenSetId, TimestampMs};
+use crate::{EndpointId, GoldenSetId, MetricsConfig, TimestampMs};
 
 /// Why a setting is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +35,9 @@ pub struct Endpoint {
     pub evaluation: Option<EvaluationConfig>,
     /// The control plane that owns it, if any.
     pub control_plane: Option<ControlPlaneConfig>,
+    /// Where the server's own view of itself is read, if anywhere.
+    #[serde(default)]
+    pub metrics: Option<MetricsConfig>,
     /// Not probed while true.
     pub paused: bool,
     /// When it was connected.
@@ -367,6 +370,9 @@ impl Endpoint {
             && evaluation.interval_ms < 5_000
         {
             return invalid("evaluation.interval_ms", format!("must be at least 5000; got {}", evaluation.interval_ms));
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.validate()?;
         }
         Ok(())
     }

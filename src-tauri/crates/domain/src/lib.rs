@@ -11,7 +11,9 @@ pub mod evaluation;
 pub mod event;
 pub mod health;
 pub mod id;
+pub mod metrics;
 pub mod probe;
+pub mod quantity;
 pub mod rollback;
 pub mod version;
 
@@ -23,6 +25,8 @@ pub use evaluation::{Evaluation, Metric};
 pub use event::{Event, EventKind};
 pub use health::{Health, HealthState};
 pub use id::{EndpointId, EvaluationId, GoldenSetId, PlanId, RunId, VersionId};
+pub use metrics::{MetricsConfig, Panel};
 pub use probe::{Outcome, Phases, Probe, TargetFailure, UnknownReason};
+pub use quantity::{Quantity, Unit};
 pub use rollback::{Check, CheckStatus, PlannedCall, RollbackPlan, RollbackRun, RunState, Verdict};
 pub use version::{LiveVersion, ModelVersion};

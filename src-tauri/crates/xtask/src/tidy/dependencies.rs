@@ -112,7 +112,7 @@ const RULES: &[Rule] = &[
 ];
 
 /// The crates that neither do input and output nor read a clock.
-pub(super) const PURE: [&str; 3] = ["pilothouse-domain", "pilothouse-stats", "pilothouse-charts"];
+pub(super) const PURE: [&str; 4] = ["pilothouse-domain", "pilothouse-stats", "pilothouse-charts", "pilothouse-scrape"];
 
 const NOT_PURE: [&str; 8] =
     ["tokio", "reqwest", "rusqlite", "hyper", "async-trait", "tracing-appender", "directories", "socket2"];
@@ -123,11 +123,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pilothouse-domain", &[]),
     ("pilothouse-stats", &["pilothouse-domain"]),
     ("pilothouse-explain", &["pilothouse-domain", "pilothouse-stats"]),
+    ("pilothouse-scrape", &["pilothouse-domain"]),
     ("pilothouse-charts", &["pilothouse-domain", "pilothouse-stats", "pilothouse-explain"]),
     ("pilothouse-secrets", &["pilothouse-domain"]),
     ("pilothouse-serving", &["pilothouse-domain", "pilothouse-stats"]),
     ("pilothouse-control", &["pilothouse-domain", "pilothouse-serving"]),
-    ("pilothouse-store", &["pilothouse-domain", "pilothouse-stats"]),
+    ("pilothouse-store", &["pilothouse-domain", "pilothouse-stats", "pilothouse-scrape"]),
 ];
 
 /// Every package that breaks a rule.

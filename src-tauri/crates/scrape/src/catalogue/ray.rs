@@ -1,0 +1,37 @@
+//! Ray Serve 2.60, on the ports that its `prom_metrics_service_discovery.json` lists: the label names as it printed them,
+//! the series from its documentation (Serve, "Monitor your application", built-in metrics). Each node has a page of its
+//! own, and only the pages of the nodes that hold the proxy and the replicas carry these.
+
+use super::{Entry, Form, Part, Server};
+use crate::Quantity::{ComputeTime, Errors, InFlight, Latency, Throughput, Waiting};
+
+const MILLISECONDS: f64 = 1e-3;
+const APPLICATION: &str = "application";
+const NODE: &str = "this node's share";
+
+pub(super) static SERVER: Server = Server {
+    name: "Ray Serve",
+    entries: &[
+        Entry::new(Throughput, "ray_serve_num_http_requests_total", Form::Counter).model(APPLICATION).note(NODE),
+        Entry::new(Throughput, "ray_serve_num_http_requests", Form::Counter).model(APPLICATION).note(NODE).otherwise(),
+        Entry::new(Errors, "ray_serve_num_http_error_requests_total", Form::Counter)
+            .model(APPLICATION)
+            .part(Part::Label("error_code"))
+            .note(NODE),
+        Entry::new(Errors, "ray_serve_num_http_error_requests", Form::Counter)
+            .model(APPLICATION)
+            .part(Part::Label("error_code"))
+            .note(NODE)
+            .otherwise(),
+        Entry::new(Latency, "ray_serve_http_request_latency_ms", Form::Histogram)
+            .scale(MILLISECONDS)
+            .model(APPLICATION)
+            .note(NODE),
+        Entry::new(ComputeTime, "ray_serve_deployment_processing_latency_ms", Form::Histogram)
+            .scale(MILLISECONDS)
+            .model(APPLICATION)
+            .note(NODE),
+        Entry::new(InFlight, "ray_serve_replica_processing_queries", Form::Gauge).model(APPLICATION).note(NODE),
+        Entry::new(Waiting, "ray_serve_deployment_queued_queries", Form::Gauge).model(APPLICATION).note(NODE),
+    ],
+};
