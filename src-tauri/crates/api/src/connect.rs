@@ -134,6 +134,7 @@ impl Api {
             evaluation: golden_set
                 .map(|set| EvaluationConfig { golden_set: set.id, interval_ms: draft.evaluation_interval_ms }),
             control_plane: draft.control_plane.map(control_plane).transpose()?,
+            metrics: None,
             paused: false,
             created: TimestampMs(0),
         })

@@ -109,6 +109,7 @@ impl Api {
             },
             evaluation: Some(EvaluationConfig { golden_set, interval_ms: EVALUATE_EVERY_MS }),
             control_plane: Some(ControlPlaneConfig::Demo { url: control_url.clone(), model: member.registry_model }),
+            metrics: None,
             paused: false,
             created: TimestampMs(0),
         };

@@ -1,7 +1,7 @@
 //! The endpoints a person connected. What is searched for stands in columns; the rest of the settings in one JSON column.
 
 use pilothouse_domain::endpoint::{ControlPlaneConfig, EvaluationConfig, ProbeConfig, Target};
-use pilothouse_domain::{Endpoint, EndpointId, Environment, TimestampMs};
+use pilothouse_domain::{Endpoint, EndpointId, Environment, MetricsConfig, TimestampMs};
 use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,8 @@ struct Settings<'a> {
     probe: std::borrow::Cow<'a, ProbeConfig>,
     evaluation: std::borrow::Cow<'a, Option<EvaluationConfig>>,
     control_plane: std::borrow::Cow<'a, Option<ControlPlaneConfig>>,
+    #[serde(default)]
+    metrics: std::borrow::Cow<'a, Option<MetricsConfig>>,
 }
 
 impl Store {
@@ -141,6 +143,7 @@ fn decode(row: &Row<'_>) -> Result<Endpoint, StoreError> {
         probe: settings.probe.into_owned(),
         evaluation: settings.evaluation.into_owned(),
         control_plane: settings.control_plane.into_owned(),
+        metrics: settings.metrics.into_owned(),
         paused: row.get(3)?,
         created: TimestampMs(row.get(4)?),
     })
@@ -148,7 +151,7 @@ fn decode(row: &Row<'_>) -> Result<Endpoint, StoreError> {
 
 fn settings_json(endpoint: &Endpoint) -> Result<String, StoreError> {
     use std::borrow::Cow::Borrowed;
-    let Endpoint { target, probe, evaluation, control_plane, .. } = endpoint;
+    let Endpoint { target, probe, evaluation, control_plane, metrics, .. } = endpoint;
     to_json(
         WHAT,
         &Settings {
@@ -156,6 +159,7 @@ fn settings_json(endpoint: &Endpoint) -> Result<String, StoreError> {
             probe: Borrowed(probe),
             evaluation: Borrowed(evaluation),
             control_plane: Borrowed(control_plane),
+            metrics: Borrowed(metrics),
         },
     )
 }

@@ -372,12 +372,12 @@ fn cover(source: Source, from: i64, to: i64, floors: &Floors, segments: &mut Vec
     }
 }
 
-fn clamp(from: TimestampMs, to: TimestampMs) -> (i64, i64) {
+pub(crate) fn clamp(from: TimestampMs, to: TimestampMs) -> (i64, i64) {
     let from = from.0.clamp(0, LATEST_MS);
     (from, to.0.clamp(from, LATEST_MS))
 }
 
-fn round_up(at: i64, step_ms: i64) -> i64 {
+pub(crate) fn round_up(at: i64, step_ms: i64) -> i64 {
     at + (step_ms - at.rem_euclid(step_ms)) % step_ms
 }
 

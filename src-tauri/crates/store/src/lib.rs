@@ -31,6 +31,7 @@ mod readers;
 mod retention;
 mod rollbacks;
 mod rollups;
+mod server_metrics;
 mod settings;
 mod store;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub use history::{Beat, Bucket, History, PhaseSummary, Summary};
 pub use live_versions::VersionChange;
 pub use open::OpenOptions;
 pub use retention::{Retention, RetentionReport, StorageSize};
+pub use server_metrics::{ServerHistory, ServerLook, ServerSeries};
 pub use store::Store;
 
 /// The schema version that this build reads and writes (`PRAGMA user_version`).

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::{
     StoreError, audit, endpoints, evaluations, events, golden_sets, health, live_versions, probes, retention,
-    rollbacks, rollups, settings, text,
+    rollbacks, rollups, server_metrics, settings, text,
 };
 
 /// The SQL of every version, in order: `MIGRATIONS[0]` makes version 1. The statements stand beside the code of their
@@ -29,6 +29,7 @@ const MIGRATIONS: &[&[&str]] = &[
         settings::V1,
     ],
     &[events::V2, text::V2],
+    &[server_metrics::V3],
 ];
 
 /// The newest schema version.

@@ -414,15 +414,15 @@ mod tests {
         for (from, to) in [(path.clone(), copy.clone()), (log_path(&path), log_path(&copy))] {
             std::fs::copy(from, to).unwrap();
         }
-        std::fs::copy(backup_path(&path, 2), backup_path(&copy, 2)).unwrap();
+        std::fs::copy(backup_path(&path, LATEST), backup_path(&copy, LATEST)).unwrap();
         let mut bytes = std::fs::read(&copy).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle..middle + 40_000].fill(0xA5);
         std::fs::write(&copy, bytes).unwrap();
         let error = open_default(&copy).unwrap_err();
         let StoreError::Corrupt { backup, .. } = &error else { panic!("{error:?}") };
-        assert_eq!(backup.as_deref(), Some(&*backup_path(&copy, 2)));
-        assert!(error.to_string().contains("copy.db.before-v2.bak"), "{error}");
+        assert_eq!(backup.as_deref(), Some(&*backup_path(&copy, LATEST)));
+        assert!(error.to_string().contains(&format!("copy.db.before-v{LATEST}.bak")), "{error}");
     }
 
     #[test]

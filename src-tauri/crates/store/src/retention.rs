@@ -8,7 +8,7 @@ use pilothouse_domain::{EndpointId, TimestampMs};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::rollups::Level;
-use crate::{Store, StoreError, endpoints, evaluations, text};
+use crate::{Store, StoreError, endpoints, evaluations, server_metrics, text};
 
 /// Since when each source is complete; no row: since ever.
 pub(crate) const V1: &str = "
@@ -22,7 +22,8 @@ const SLICE_PAGES: u32 = 1_000;
 /// For how many days what is kept. Days in the sense of UTC; rollups per day are kept for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Raw samples, and the predictions of evaluations other than the newest of each version.
+    /// Raw samples, what servers said of themselves by the minute, and the predictions of evaluations other than the newest
+    /// of each version.
     pub raw_days: u32,
     /// Rollups per minute.
     pub minute_days: u32,
@@ -47,7 +48,9 @@ pub struct RetentionReport {
     pub hours: u64,
     /// Rollups per day of endpoints that were removed.
     pub days: u64,
-    /// Texts that no sample refers to any more.
+    /// Minutes and hours of what servers said of themselves.
+    pub server: u64,
+    /// Texts that no sample refers to any more, and names of series without buckets.
     pub texts: u64,
     /// Evaluations whose predictions were forgotten.
     pub predictions: u64,
@@ -102,6 +105,8 @@ const SAMPLES: Bulk = Bulk { table: "sample", key: "ts_ms", step_ms: 1 };
 const MINUTES: Bulk = Bulk::rollup(Level::Minute);
 const HOURS: Bulk = Bulk::rollup(Level::Hour);
 const DAYS: Bulk = Bulk::rollup(Level::Day);
+const SERVER_MINUTES: Bulk = Bulk { table: "server_minute", key: "bucket", step_ms: Level::Minute.step_ms() };
+const SERVER_HOURS: Bulk = Bulk { table: "server_hour", key: "bucket", step_ms: Level::Hour.step_ms() };
 
 impl Bulk {
     const fn rollup(level: Level) -> Self {
@@ -142,7 +147,12 @@ impl Store {
             minutes: self.remove_before(MINUTES, minute_ms)?,
             hours: self.remove_before(HOURS, hour_ms)?,
             days: self.remove_before(DAYS, i64::MIN)?,
-            texts: self.in_slices(SLICE_ROWS, move |connection| text::remove_unused(connection, raw_ms, SLICE_ROWS))?,
+            // A dozen series an endpoint: their minutes are kept as long as the raw samples.
+            server: self.remove_before(SERVER_MINUTES, raw_ms)? + self.remove_before(SERVER_HOURS, hour_ms)?,
+            texts: self.in_slices(SLICE_ROWS, move |connection| text::remove_unused(connection, raw_ms, SLICE_ROWS))?
+                + self.in_slices(SLICE_ROWS, move |connection| {
+                    server_metrics::remove_unused(connection, hour_ms, SLICE_ROWS)
+                })?,
             // Predictions are some kilobytes a row.
             predictions: self.in_slices(SLICE_ROWS / 50, move |connection| {
                 evaluations::remove_old_predictions(connection, raw_ms, SLICE_ROWS / 50)
@@ -167,8 +177,8 @@ impl Store {
                 used += bytes;
                 *match row.get_ref(0)?.as_str().unwrap_or_default() {
                     "sample" | "text" => &mut size.samples,
-                    "rollup_minute" => &mut size.minutes,
-                    "rollup_hour" => &mut size.hours,
+                    "rollup_minute" | "server_minute" => &mut size.minutes,
+                    "rollup_hour" | "server_hour" => &mut size.hours,
                     "rollup_day" => &mut size.days,
                     "golden_set" | "evaluation" | "latest_evaluation" => &mut size.evaluations,
                     _ => &mut size.other,
@@ -219,7 +229,7 @@ impl Store {
 
 /// Removes the history of an endpoint that was removed.
 pub(crate) fn remove_history(store: &Store, endpoint: EndpointId) -> Result<(), StoreError> {
-    for bulk in [SAMPLES, MINUTES, HOURS, DAYS] {
+    for bulk in [SAMPLES, MINUTES, HOURS, DAYS, SERVER_MINUTES, SERVER_HOURS] {
         store
             .in_slices(SLICE_ROWS, move |connection| remove_rows(connection, bulk, endpoint.0, i64::MAX, SLICE_ROWS))?;
     }
@@ -301,7 +311,8 @@ mod tests {
         let retention = Retention { raw_days: 10, minute_days: 20, hour_days: 30 };
         let now = MONDAY.plus_ms(99 * DAY + 13 * HOUR);
         let report = store.retain(&retention, now).unwrap();
-        let expected = RetentionReport { samples: 89, minutes: 79, hours: 69, days: 0, texts: 89, predictions: 0 };
+        let expected =
+            RetentionReport { samples: 89, minutes: 79, hours: 69, days: 0, server: 0, texts: 89, predictions: 0 };
         assert_eq!(report, expected);
         assert_eq!(store.retain(&retention, now).unwrap(), RetentionReport::default(), "a second time removes nothing");
         let kept = samples(&store, id);

@@ -43,6 +43,7 @@ pub(crate) fn endpoint(name: &str) -> Endpoint {
         probe: ProbeConfig::default(),
         evaluation: None,
         control_plane: None,
+        metrics: None,
         paused: false,
         created: MONDAY,
     }

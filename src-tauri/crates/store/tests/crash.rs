@@ -58,6 +58,7 @@ fn endpoint(name: &str) -> Endpoint {
         probe: ProbeConfig::default(),
         evaluation: None,
         control_plane: None,
+        metrics: None,
         paused: false,
         created: TimestampMs(MONDAY),
     }

@@ -32,6 +32,7 @@ pub fn endpoint(name: &str, url: &Url) -> Endpoint {
         probe: ProbeConfig::default(),
         evaluation: None,
         control_plane: None,
+        metrics: None,
         paused: false,
         created: TimestampMs(0),
     }
