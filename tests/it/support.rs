@@ -51,7 +51,6 @@ pub(crate) fn draft(name: &str, url: &str, protocol: &str) -> EndpointDraft {
         json: None,
         probe_rows: None,
         control_plane: None,
-        metrics: None,
         golden_set: None,
         evaluation_interval_ms: 5_000,
     }

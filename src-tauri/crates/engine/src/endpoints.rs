@@ -98,6 +98,7 @@ impl Engine {
             .collect();
         for watched in affected {
             *watched.client.lock().await = None;
+            *watched.metrics_client.lock().await = None;
         }
         self.publish(Topic::Secrets);
     }
@@ -278,6 +279,7 @@ fn secrets_of(endpoint: &Endpoint) -> Vec<&str> {
         }
         Some(Demo { .. }) | None => {}
     }
+    names.extend(endpoint.metrics.as_ref().and_then(|metrics| metrics.auth()?.secret()));
     names
 }
 

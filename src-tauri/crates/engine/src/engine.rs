@@ -29,6 +29,8 @@ use crate::{EngineError, Topic};
 const PROBES_AT_ONCE: usize = 64;
 /// Evaluations under way at once; each sends whole golden sets.
 const EVALUATIONS_AT_ONCE: usize = 4;
+/// Looks at metrics under way at once; a page may be some megabytes.
+const METRICS_AT_ONCE: usize = 8;
 
 /// Handle to the engine; clones share it.
 #[derive(Clone)]
@@ -47,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) golden_sets: Mutex<HashMap<GoldenSetId, Arc<GoldenSet>>>,
     pub(crate) probe_slots: Semaphore,
     pub(crate) evaluation_slots: Semaphore,
+    pub(crate) metrics_slots: Semaphore,
     pub(crate) offline_since: Mutex<Option<TimestampMs>>,
     pub(crate) resumed_at: Mutex<Option<Duration>>,
     pub(crate) jobs: Jobs,
@@ -76,6 +79,7 @@ impl Engine {
             golden_sets: Mutex::default(),
             probe_slots: Semaphore::new(PROBES_AT_ONCE),
             evaluation_slots: Semaphore::new(EVALUATIONS_AT_ONCE),
+            metrics_slots: Semaphore::new(METRICS_AT_ONCE),
             offline_since: Mutex::default(),
             resumed_at: Mutex::default(),
             jobs: Jobs::default(),

@@ -68,7 +68,7 @@ impl Counters {
 }
 
 /// Where within its interval an endpoint has its turn, from 0 to 1. Consecutive ids lie far apart (golden ratio).
-fn phase(id: EndpointId) -> f64 {
+pub(crate) fn phase(id: EndpointId) -> f64 {
     (id.0 as f64 * 0.618_033_988_749_895).fract().abs()
 }
 
@@ -83,7 +83,7 @@ fn first_turns(now: Instant, interval: Duration, phase: f64) -> (Instant, Option
 }
 
 /// The next turn after `now`, on the grid of `due` and `interval`.
-fn next_turn(due: Instant, interval: Duration, now: Instant) -> Instant {
+pub(crate) fn next_turn(due: Instant, interval: Duration, now: Instant) -> Instant {
     let next = due + interval;
     if next > now {
         return next;
@@ -108,6 +108,10 @@ impl Engine {
         if watched.endpoint.control_plane.is_some() {
             let (engine, target) = (self.clone(), Arc::clone(watched));
             self.inner.tasks.spawn(async move { engine.version_loop(&target).await });
+        }
+        if watched.endpoint.metrics.is_some() {
+            let (engine, target) = (self.clone(), Arc::clone(watched));
+            self.inner.tasks.spawn(async move { engine.metrics_loop(&target).await });
         }
     }
 

@@ -13,6 +13,8 @@ pub enum Topic {
     Endpoint(EndpointId),
     /// One endpoint's evaluations.
     Quality(EndpointId),
+    /// What one endpoint's server says of itself.
+    Server(EndpointId),
     /// One endpoint's versions.
     Versions(EndpointId),
     /// One endpoint's rollbacks.
@@ -39,6 +41,7 @@ impl fmt::Display for Topic {
             Self::Fleet => f.write_str("fleet"),
             Self::Endpoint(id) => write!(f, "endpoint:{id}"),
             Self::Quality(id) => write!(f, "quality:{id}"),
+            Self::Server(id) => write!(f, "server:{id}"),
             Self::Versions(id) => write!(f, "versions:{id}"),
             Self::Rollbacks(id) => write!(f, "rollbacks:{id}"),
             Self::Run(id) => write!(f, "run:{id}"),

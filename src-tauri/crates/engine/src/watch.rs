@@ -11,7 +11,7 @@ use pilothouse_domain::{
     UnknownReason, VersionId,
 };
 use pilothouse_secrets::SecretError;
-use pilothouse_serving::ModelClient;
+use pilothouse_serving::{MetricsClient, ModelClient};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,7 @@ const WAKE_GRACE: Duration = Duration::from_secs(15);
 pub(crate) struct Watched {
     pub(crate) endpoint: Endpoint,
     pub(crate) client: tokio::sync::Mutex<Option<Arc<ModelClient>>>,
+    pub(crate) metrics_client: tokio::sync::Mutex<Option<Arc<MetricsClient>>>,
     pub(crate) health: Mutex<HealthTracker>,
     /// The version that the endpoint's own answers report.
     pub(crate) reported: Mutex<Option<VersionId>>,
@@ -53,6 +54,7 @@ impl Watched {
         Self {
             endpoint,
             client: tokio::sync::Mutex::default(),
+            metrics_client: tokio::sync::Mutex::default(),
             health: Mutex::new(health),
             reported: Mutex::default(),
             quality: Mutex::new(quality),
