@@ -37,8 +37,11 @@ Usage: cargo xtask COMMAND
   test        Everything that must hold, in stages; stops at the first that fails
                 --only STAGE              this stage alone (may be repeated)
                 --skip STAGE              all but this stage (may be repeated)
+                --all                     also the stage `heavy`: gigabytes of model servers, many minutes
                 --list                    print the stages
   setup       What `run` and `test` need on this machine: packages, node modules, UI build, Python servers
+                --servers                 the model servers alone
+                --all                     also those of the stage `heavy`
   codegen     Write the TypeScript types of the command surface (--check: only compare)
   tidy        Check the invariants of ARCHITECTURE.md
   package     Build the installable package (--debug: without optimisation)
@@ -78,8 +81,12 @@ fn command() -> Result<()> {
         "run" => run::run(&workspace, &run::Options::parse(arguments)?),
         "test" => test::run(&workspace, &test::Options::parse(arguments)?),
         "setup" => {
-            no_more(arguments)?;
-            setup::everything(&workspace)
+            let [only_servers, heavy_servers] = flags(arguments, ["servers", "all"])?;
+            if only_servers {
+                setup::prepare(&workspace, setup::Needs { servers: true, heavy_servers, ..Default::default() })
+            } else {
+                setup::everything(&workspace, heavy_servers)
+            }
         }
         "codegen" => {
             let check = flag(arguments, "check")?;
@@ -115,11 +122,20 @@ fn no_more(mut arguments: lexopt::Parser) -> Result<()> {
 }
 
 /// Reads the one flag a command knows.
-fn flag(mut arguments: lexopt::Parser, name: &str) -> Result<bool> {
-    let mut set = false;
+fn flag(arguments: lexopt::Parser, name: &str) -> Result<bool> {
+    flags(arguments, [name]).map(|[set]| set)
+}
+
+/// Reads the flags a command knows.
+fn flags<const N: usize>(mut arguments: lexopt::Parser, names: [&str; N]) -> Result<[bool; N]> {
+    let mut set = [false; N];
     while let Some(argument) = arguments.next()? {
         match argument {
-            Long(given) if given == name => set = true,
+            Long(given) if names.contains(&given) => {
+                for (name, set) in names.iter().zip(&mut set) {
+                    *set |= *name == given;
+                }
+            }
             other => return Err(other.unexpected().into()),
         }
     }

@@ -4,6 +4,7 @@
 //! step is made again, and a step that cannot be done here says exactly what the person should do.
 
 pub(crate) mod node;
+mod prometheus;
 mod python;
 mod system;
 
@@ -25,8 +26,10 @@ pub(crate) struct Needs {
     pub(crate) keyring: bool,
     /// A driver for the real window.
     pub(crate) web_driver: bool,
-    /// Python environments with the real model servers.
+    /// Python environments with the real model servers, and Prometheus.
     pub(crate) servers: bool,
+    /// The environments of the heavy model servers, gigabytes of them.
+    pub(crate) heavy_servers: bool,
 }
 
 impl Needs {
@@ -39,27 +42,37 @@ impl Needs {
             keyring: self.keyring || other.keyring,
             web_driver: self.web_driver || other.web_driver,
             servers: self.servers || other.servers,
+            heavy_servers: self.heavy_servers || other.heavy_servers,
         }
     }
 }
 
-/// Prepares everything that `run` and `test` could need.
-pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
-    let all = Needs { app: true, ui: true, virtual_display: true, keyring: true, web_driver: true, servers: true };
+/// Prepares everything that `run` and `test` could need; with `heavy_servers`, what `test --all` could.
+pub(crate) fn everything(workspace: &Workspace, heavy_servers: bool) -> Result<()> {
+    let all = Needs {
+        app: true,
+        ui: true,
+        virtual_display: true,
+        keyring: true,
+        web_driver: true,
+        servers: true,
+        heavy_servers,
+    };
     prepare(workspace, all)
 }
 
 /// Prepares what `needs` names, in the order in which one step builds on another.
 pub(crate) fn prepare(workspace: &Workspace, needs: Needs) -> Result<()> {
-    if needs.servers {
+    if needs.servers || needs.heavy_servers {
         python::check()?;
     }
     if needs.ui {
         node::check()?;
     }
     system::install(needs)?;
-    if needs.servers {
-        python::servers(workspace)?;
+    if needs.servers || needs.heavy_servers {
+        python::servers(workspace, needs.heavy_servers)?;
+        prometheus::server(workspace)?;
     }
     if needs.ui {
         node::packages(workspace)?;

@@ -25,12 +25,20 @@ struct Stage {
     run: fn(&Workspace) -> (Summary, Result<()>),
 }
 
-const NOTHING: Needs =
-    Needs { app: false, ui: false, virtual_display: false, keyring: false, web_driver: false, servers: false };
+const NOTHING: Needs = Needs {
+    app: false,
+    ui: false,
+    virtual_display: false,
+    keyring: false,
+    web_driver: false,
+    servers: false,
+    heavy_servers: false,
+};
 const UI: Needs = Needs { ui: true, ..NOTHING };
 // Tests of secrets and xtask start a keyring and a display; the app crate embeds the built UI when it compiles.
 const RUST: Needs = Needs { app: true, ui: true, keyring: true, virtual_display: true, ..NOTHING };
 const SERVERS: Needs = Needs { servers: true, ..RUST };
+const HEAVY: Needs = Needs { heavy_servers: true, ..SERVERS };
 const WINDOW: Needs = Needs { web_driver: true, ..SERVERS };
 
 const STAGES: &[Stage] = &[
@@ -41,15 +49,21 @@ const STAGES: &[Stage] = &[
     Stage { name: "codegen", about: "the UI's types match the command surface", needs: RUST, run: codegen_drift },
     Stage { name: "tidy", about: "the invariants of ARCHITECTURE.md", needs: NOTHING, run: tidiness },
     Stage { name: "ui", about: "types and tests of the window's page", needs: UI, run: ui },
-    Stage { name: "servers", about: "against real MLServer and MLflow", needs: SERVERS, run: servers },
+    Stage { name: "servers", about: "against real model servers", needs: SERVERS, run: servers },
+    Stage { name: "heavy", about: "against the heavy model servers (with --all)", needs: HEAVY, run: heavy },
     Stage { name: "window", about: "journeys in the real window", needs: WINDOW, run: window },
 ];
+
+/// The stage that takes gigabytes and many minutes; it runs with `--all`, or by its name.
+const ON_REQUEST: &str = "heavy";
 
 /// Which stages to run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     only: Vec<String>,
     skip: Vec<String>,
+    /// Also the stages that only run when asked for.
+    all: bool,
     list: bool,
 }
 
@@ -61,6 +75,7 @@ impl Options {
             match argument {
                 Long("only") => options.only.push(stage_name(&arguments.value()?.string()?)?),
                 Long("skip") => options.skip.push(stage_name(&arguments.value()?.string()?)?),
+                Long("all") => options.all = true,
                 Long("list") => options.list = true,
                 other => return Err(other.unexpected().into()),
             }
@@ -69,8 +84,12 @@ impl Options {
     }
 
     fn selects(&self, name: &str) -> bool {
-        (self.only.is_empty() || self.only.iter().any(|only| only == name))
-            && !self.skip.iter().any(|skip| skip == name)
+        let chosen = if self.only.is_empty() {
+            self.all || name != ON_REQUEST
+        } else {
+            self.only.iter().any(|only| only == name)
+        };
+        chosen && !self.skip.iter().any(|skip| skip == name)
     }
 }
 
@@ -239,31 +258,70 @@ fn programs(workspace: &Workspace, target: &str) -> Result<[(&'static str, std::
     ])
 }
 
-/// The command that runs one test target of `pilothouse-tests`.
-fn integration(workspace: &Workspace, target: &str, threads: &str, filter: Option<&str>) -> Command {
-    if has_nextest(workspace) {
-        let mut expression = format!("package(pilothouse-tests) & binary({target})");
-        if let Some(filter) = filter {
-            expression = format!("{expression} & test({filter})");
+/// Which tests of a target to run.
+#[derive(Debug, Clone, Copy)]
+enum Choice<'a> {
+    All,
+    /// Those whose names hold this.
+    With(&'a str),
+    /// All but those.
+    Without(&'a str),
+}
+
+impl Choice<'_> {
+    /// As a filter of nextest, to be put behind another.
+    fn expression(self) -> String {
+        match self {
+            Choice::All => String::new(),
+            Choice::With(part) => format!(" & test({part})"),
+            Choice::Without(part) => format!(" & not test({part})"),
         }
+    }
+
+    /// As arguments of libtest.
+    fn arguments(self) -> Vec<String> {
+        match self {
+            Choice::All => Vec::new(),
+            Choice::With(part) => vec![part.to_owned()],
+            Choice::Without(part) => vec!["--skip".to_owned(), part.to_owned()],
+        }
+    }
+}
+
+/// The command that runs one test target of `pilothouse-tests`.
+fn integration(workspace: &Workspace, target: &str, threads: &str, choice: Choice) -> Command {
+    if has_nextest(workspace) {
+        let expression = format!("package(pilothouse-tests) & binary({target}){}", choice.expression());
         let after = ["--test", target, "--no-fail-fast", "--test-threads", threads, "-E", &expression];
         with_selection(workspace, &["nextest", "run"], &after)
     } else {
         let mut after = vec!["--test", target, "--no-fail-fast", "--"];
-        after.extend(filter);
+        let arguments = choice.arguments();
+        after.extend(arguments.iter().map(String::as_str));
         let threads = format!("--test-threads={threads}");
         after.push(&threads);
         with_selection(workspace, &["test"], &after)
     }
 }
 
+/// The module of the tests that need the environments of `tests/servers/heavy`.
+const HEAVY_TESTS: &str = "heavy::";
+
 fn servers(workspace: &Workspace) -> (Summary, Result<()>) {
+    // Each test starts a server of its own and then mostly waits for the next probe.
+    against_servers(workspace, "3", Choice::Without(HEAVY_TESTS))
+}
+
+fn heavy(workspace: &Workspace) -> (Summary, Result<()>) {
+    against_servers(workspace, "1", Choice::With(HEAVY_TESTS))
+}
+
+fn against_servers(workspace: &Workspace, threads: &str, choice: Choice) -> (Summary, Result<()>) {
     let programs = match programs(workspace, "it") {
         Ok(programs) => programs,
         Err(error) => return quiet(Err(error)),
     };
-    // Each test starts servers of its own; more than two at once only slow each other down.
-    let mut command = integration(workspace, "it", "2", None);
+    let mut command = integration(workspace, "it", threads, choice);
     command.envs(programs);
     process::run_keeping(&mut command, is_summary)
 }
@@ -287,7 +345,7 @@ pub(crate) fn journeys(
         Err(error) => return quiet(Err(error)),
     };
     // WebKit's driver automates one window at a time.
-    let mut command = session.wrap(&integration(workspace, "e2e", "1", filter));
+    let mut command = session.wrap(&integration(workspace, "e2e", "1", filter.map_or(Choice::All, Choice::With)));
     command.envs(programs).envs(variables.iter().copied());
     process::run_keeping(&mut command, is_summary)
 }
@@ -308,11 +366,23 @@ mod tests {
             let options = parse(arguments).unwrap();
             STAGES.iter().map(|stage| stage.name).filter(|name| options.selects(name)).collect()
         };
-        assert_eq!(chosen(&[]).len(), STAGES.len());
+        assert_eq!(chosen(&["--all"]).len(), STAGES.len());
+        assert_eq!(chosen(&[]).len(), STAGES.len() - 1);
+        assert!(!chosen(&[]).contains(&ON_REQUEST));
+        assert_eq!(chosen(&["--only", ON_REQUEST]), [ON_REQUEST]);
+        assert!(chosen(&["--all", "--skip", ON_REQUEST]) == chosen(&[]));
         assert_eq!(chosen(&["--only", "tidy", "--only", "fmt"]), ["fmt", "tidy"]);
         assert!(!chosen(&["--skip", "window"]).contains(&"window"));
         let error = parse(&["--only", "nonsense"]).unwrap_err().to_string();
         assert!(error.contains("clippy"), "{error}");
+    }
+
+    #[test]
+    fn tests_are_chosen_for_each_runner() {
+        assert_eq!(Choice::All.expression(), "");
+        assert_eq!(Choice::With("heavy::").expression(), " & test(heavy::)");
+        assert_eq!(Choice::Without("heavy::").expression(), " & not test(heavy::)");
+        assert_eq!(Choice::Without("heavy::").arguments(), ["--skip", "heavy::"]);
     }
 
     #[test]

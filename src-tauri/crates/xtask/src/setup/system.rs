@@ -10,11 +10,13 @@ use crate::setup::{Needs, python};
 /// The packages of Debian 12+ and Ubuntu 22.04+ behind each need. `WebKitGTK` brings GTK; the keyring crate speaks D-Bus
 /// itself and needs no library.
 fn packages(needs: Needs, python: &[String]) -> Vec<String> {
-    let groups: [(bool, &[&str]); 4] = [
+    let groups: [(bool, &[&str]); 5] = [
         (needs.app, &["build-essential", "pkg-config", "libwebkit2gtk-4.1-dev"]),
         (needs.virtual_display, &["xvfb", "dbus"]),
         (needs.keyring, &["dbus", "dbus-x11", "gnome-keyring"]),
         (needs.web_driver, &["webkit2gtk-driver"]),
+        // TorchServe is a Java program.
+        (needs.heavy_servers, &["default-jre-headless"]),
     ];
     let chosen = groups.into_iter().filter(|(needed, _)| *needed).flat_map(|(_, names)| names);
     let mut names: Vec<String> = chosen.map(ToString::to_string).chain(python.iter().cloned()).collect();
@@ -31,7 +33,7 @@ pub(crate) fn install(needs: Needs) -> Result<()> {
         );
         return Ok(());
     }
-    let python = if needs.servers { python::system_packages() } else { Vec::new() };
+    let python = if needs.servers || needs.heavy_servers { python::system_packages() } else { Vec::new() };
     let names = packages(needs, &python);
     if names.is_empty() {
         return Ok(());
@@ -85,6 +87,14 @@ fn apt_commands(prefix: &[&str], missing: &[String]) -> [Vec<String>; 2] {
     let mut install = start(&["install", "--yes", "--no-install-recommends"]);
     install.extend(missing.iter().cloned());
     [start(&["update"]), install]
+}
+
+/// A command with the rights to change the system: by itself for root, else through `sudo`.
+pub(super) fn as_root(words: &[&str]) -> Command {
+    let words: Vec<&str> = if is_root() { words.to_vec() } else { [&["sudo"], words].concat() };
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command
 }
 
 fn missing(names: &[String]) -> Vec<String> {
