@@ -5,4 +5,4 @@
 
 mod real_server;
 
-pub use real_server::{RealServer, Registered, RegisteredVersion};
+pub use real_server::{AwsAccess, LITSERVE_KEY, RealServer, Registered, RegisteredVersion, pinned};

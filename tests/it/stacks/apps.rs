@@ -1,0 +1,67 @@
+//! Servers that people write on a framework: `FastAPI`, `LitServe`, `BentoML`.
+
+use pilothouse_api::types::{AuthDraft, EndpointDraft, JsonDraft};
+use pilothouse_tests::{LITSERVE_KEY, RealServer};
+
+use super::conformance::{Access, Detected, SECRET, Stack, TWO_TUMOURS, conforms};
+
+pub(crate) fn instances(draft: &mut EndpointDraft, prediction: &str, version: Option<&str>) {
+    draft.protocol = "json".into();
+    draft.json = Some(JsonDraft {
+        path: "/predict".into(),
+        body: r#"{"instances": "{{rows}}"}"#.into(),
+        prediction: prediction.into(),
+        version: version.map(str::to_owned),
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fastapi() {
+    conforms(&Stack {
+        name: "FastAPI",
+        start: RealServer::fastapi,
+        detected: Detected {
+            protocol: Some("json"),
+            server: "unknown",
+            version: None,
+            model: None,
+            predict: Some("/predict"),
+        },
+        settings: |draft| instances(draft, "/predictions", Some("/version")),
+        access: Access::Gate,
+        examples: TWO_TUMOURS,
+        version: Some("1"),
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn litserve() {
+    conforms(&Stack {
+        name: "LitServe",
+        start: RealServer::litserve,
+        detected: Detected { protocol: Some("json"), server: "unknown", version: None, model: None, predict: None },
+        settings: |draft| instances(draft, "/predictions", Some("/version")),
+        access: Access::Own {
+            auth: || AuthDraft::Header { name: "X-API-Key".into(), secret: SECRET.into() },
+            value: |_| LITSERVE_KEY.to_owned(),
+        },
+        examples: TWO_TUMOURS,
+        version: Some("1"),
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bentoml() {
+    conforms(&Stack {
+        name: "BentoML",
+        start: RealServer::bentoml,
+        detected: Detected { protocol: None, server: "unknown", version: None, model: None, predict: None },
+        settings: |draft| instances(draft, "", None),
+        access: Access::Gate,
+        examples: TWO_TUMOURS,
+        version: None,
+    })
+    .await;
+}

@@ -1,0 +1,205 @@
+//! The steps that every stack goes through: found, connected with a credential, checked ten times, its version shown, its
+//! server killed and noticed, started again and recovered.
+
+use pilothouse_api::types::{
+    AuthDraft, ConnectTestRequest, DetectRequest, Detection, EndpointDraft, GoldenSetImport, HealthWord,
+    SecretSetRequest, TimelineRequest,
+};
+use pilothouse_testkit::BearerGate;
+use pilothouse_tests::RealServer;
+
+use crate::support::{LATER, RESTART, add, always, draft, of, open, row, until, until_row};
+
+/// The keyring's name of the credential.
+pub(crate) const SECRET: &str = "stack-credential";
+const GOLDEN_SET: &str = "two-tumours";
+
+/// One serving stack.
+pub(crate) struct Stack {
+    /// Its name, as in `docs/serving.md`.
+    pub(crate) name: &'static str,
+    pub(crate) start: fn() -> RealServer,
+    /// What detection must say.
+    pub(crate) detected: Detected,
+    /// What a person fills in besides URL and credential.
+    pub(crate) settings: fn(&mut EndpointDraft),
+    pub(crate) access: Access,
+    /// Rows with the answers that the good model gives.
+    pub(crate) examples: Examples,
+    /// The version that the answers name, if they do.
+    pub(crate) version: Option<&'static str>,
+}
+
+/// What detection says of a stack.
+pub(crate) struct Detected {
+    pub(crate) protocol: Option<&'static str>,
+    pub(crate) server: &'static str,
+    /// The environment and the package whose pinned version the server tells.
+    pub(crate) version: Option<(&'static str, &'static str)>,
+    /// A model that must be listed, with these versions among its own.
+    pub(crate) model: Option<(&'static str, &'static [&'static str])>,
+    /// The prediction route that must be proposed.
+    pub(crate) predict: Option<&'static str>,
+}
+
+/// How a stack is guarded.
+pub(crate) enum Access {
+    /// It has no credential of its own: a gate in front of it demands a bearer token.
+    Gate,
+    /// The server itself demands one: which kind, and its value, which may be another after each start.
+    Own { auth: fn() -> AuthDraft, value: fn(&RealServer) -> String },
+}
+
+/// Rows and the right answers to them.
+pub(crate) struct Examples {
+    pub(crate) columns: &'static [&'static str],
+    pub(crate) rows: &'static [&'static [f64]],
+    pub(crate) answers: &'static [f64],
+}
+
+/// A malignant and a benign tumour: mean radius and mean texture.
+pub(crate) const TWO_TUMOURS: Examples =
+    Examples { columns: &["mean radius", "mean texture"], rows: &[&[20.5, 21.0], &[11.0, 14.5]], answers: &[0.0, 1.0] };
+
+impl Examples {
+    /// As a person writes them into the form.
+    fn as_json(&self) -> String {
+        let record = |row: &&[f64]| {
+            let members = self.columns.iter().zip(*row).map(|(name, value)| ((*name).to_owned(), (*value).into()));
+            serde_json::Value::Object(members.collect())
+        };
+        serde_json::Value::Array(self.rows.iter().map(record).collect()).to_string()
+    }
+
+    /// With the right answers, as a labelled table.
+    fn as_golden_set(&self) -> GoldenSetImport {
+        let mut text = format!("{},answer\n", self.columns.join(","));
+        for (row, answer) in self.rows.iter().zip(self.answers) {
+            let cells: Vec<String> = row.iter().chain([answer]).map(ToString::to_string).collect();
+            text.push_str(&cells.join(","));
+            text.push('\n');
+        }
+        GoldenSetImport {
+            name: GOLDEN_SET.into(),
+            text,
+            label: "answer".into(),
+            task: "binary".into(),
+            positive: "1".into(),
+            source: "breast cancer, UCI".into(),
+        }
+    }
+}
+
+/// Puts a stack through every step; panics at the first that fails.
+pub(crate) async fn conforms(stack: &Stack) {
+    let start = stack.start;
+    let mut server = tokio::task::spawn_blocking(start).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let api = open(&folder.path().join("pilothouse.db"));
+    assert!(api.watch().await.unwrap());
+
+    // With a credential: the server's own, or one for a gate in front of it.
+    let (gate, auth, value) = match stack.access {
+        Access::Gate => {
+            let token = format!("token-for-{}", stack.name.replace(' ', "-"));
+            let gate = BearerGate::start(&server.url, &token).await;
+            (Some(gate), AuthDraft::Bearer { secret: SECRET.into() }, token)
+        }
+        Access::Own { auth, value } => (None, auth(), value(&server)),
+    };
+    let url = gate.as_ref().map_or(&server.url, BearerGate::url).to_string();
+    let detect = |auth: AuthDraft| DetectRequest { url: url.clone(), auth, ca_file: None };
+    if gate.is_some() {
+        let found = api.detect(detect(AuthDraft::None)).await.unwrap();
+        assert!(found.needs_auth, "{}: {found:?}", stack.name);
+    }
+    api.secret_set(SecretSetRequest { name: SECRET.into(), value }).await.unwrap();
+    let found = api.detect(detect(auth.clone())).await.unwrap();
+    assert_detected(stack, &found);
+
+    let mut wanted = draft(stack.name, &url, "v2");
+    (stack.settings)(&mut wanted);
+    wanted.probe_rows = Some(stack.examples.as_json());
+    api.golden_set_import(stack.examples.as_golden_set()).await.unwrap();
+    wanted.golden_set = Some(GOLDEN_SET.into());
+    let mut without = wanted.clone();
+    without.auth = AuthDraft::None;
+    let refused = api.connect_test(ConnectTestRequest { draft: without }).await.unwrap();
+    assert_eq!(refused.outcome, "target_failed", "{}: {refused:?}", stack.name);
+    wanted.auth = auth;
+    // A server may answer before its model does.
+    let test = until("the model answers", RESTART, async || {
+        let test = api.connect_test(ConnectTestRequest { draft: wanted.clone() }).await.unwrap();
+        (test.outcome == "ok").then_some(test)
+    });
+    assert_eq!(test.await.version.as_deref(), stack.version, "{}", stack.name);
+
+    // Ten checks, all in order, and the version that the server named.
+    let id = add(&api, wanted).await;
+    for _ in 0..10 {
+        let probe = api.probe_now(of(id)).await.unwrap();
+        assert_eq!(probe.outcome, "ok", "{}: {probe:?}", stack.name);
+        assert!(probe.total_us.is_some_and(|total| total > 0), "{}: {probe:?}", stack.name);
+    }
+    let healthy = until_row(&api, id, "it is healthy", |row| row.health == HealthWord::Healthy).await;
+    assert_eq!(healthy.version.as_deref(), stack.version, "{}", stack.name);
+    let summary = until("ten checks are on record", LATER, async || {
+        Some(api.health_summary(always(id)).await.unwrap()).filter(|summary| summary.n >= 10)
+    });
+    let summary = summary.await;
+    assert_eq!((summary.n_ok, summary.n), (summary.n, summary.n), "{}: {:?}", stack.name, summary.reasons);
+
+    // The answers are the model's.
+    let evaluated = until_row(&api, id, "it is evaluated", |row| row.quality.is_some()).await;
+    assert_eq!(evaluated.quality.unwrap().value, Some(1.0), "{}", stack.name);
+
+    // Killed, noticed, started again, recovered; and none of it taken for a failure of ours.
+    let mut server = tokio::task::spawn_blocking(move || {
+        server.kill();
+        server
+    })
+    .await
+    .unwrap();
+    let down = until_row(&api, id, "it is down", |row| row.health == HealthWord::Down).await;
+    assert!(!down.reason.is_empty(), "{}", stack.name);
+    let server = tokio::task::spawn_blocking(move || {
+        server.start_again();
+        server
+    })
+    .await
+    .unwrap();
+    if let Access::Own { value, .. } = stack.access {
+        api.secret_set(SecretSetRequest { name: SECRET.into(), value: value(&server) }).await.unwrap();
+    }
+    until_row(&api, id, "it is healthy again", |row| row.health == HealthWord::Healthy).await;
+    assert_eq!(row(&api, id).await.version.as_deref(), stack.version, "{}", stack.name);
+    let summary = api.health_summary(always(id)).await.unwrap();
+    assert_eq!(summary.n_unknown, 0, "{}: {:?}", stack.name, summary.reasons);
+    let request = TimelineRequest { id: Some(id), from_ms: 0, to_ms: i64::MAX / 4, limit: 100 };
+    until("up, down and up again are on the timeline", LATER, async || {
+        let events = api.timeline(request).await.unwrap().events;
+        (events.iter().filter(|event| event.kind == "health_changed").count() >= 3).then_some(())
+    })
+    .await;
+    api.stop().await;
+}
+
+fn assert_detected(stack: &Stack, found: &Detection) {
+    let Detected { protocol, server, version, model, predict } = &stack.detected;
+    assert_eq!(found.protocol.as_deref(), *protocol, "{}: {found:?}", stack.name);
+    assert_eq!(found.server.as_deref(), Some(*server), "{}: {found:?}", stack.name);
+    assert!(!found.needs_auth && !found.evidence.is_empty(), "{}: {found:?}", stack.name);
+    if let Some((environment, package)) = version {
+        let pinned = pilothouse_tests::pinned(environment, package);
+        assert_eq!(found.server_version.as_deref(), Some(pinned.as_str()), "{}: {found:?}", stack.name);
+    }
+    if let Some((name, versions)) = model {
+        let model = found.models.iter().find(|model| model.name == *name);
+        let model = model.unwrap_or_else(|| panic!("{}: `{name}` is not among {:?}", stack.name, found.models));
+        assert_ne!(model.ready, Some(false), "{}: {model:?}", stack.name);
+        assert!(versions.iter().all(|v| model.versions.iter().any(|known| known == v)), "{}: {model:?}", stack.name);
+    }
+    if let Some(route) = predict {
+        assert_eq!(found.predict.as_deref(), Some(*route), "{}: {found:?}", stack.name);
+    }
+}

@@ -1,0 +1,8 @@
+//! Every serving stack that can run here, put through the same steps against its real server.
+//!
+//! One test for each row of the table, so that each server is started once, and a failure names its stack.
+
+pub(crate) mod apps;
+pub(crate) mod conformance;
+mod open_inference;
+mod scoring;

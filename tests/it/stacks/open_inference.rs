@@ -1,0 +1,90 @@
+//! MLServer, Triton and KServe, over the Open Inference Protocol V2.
+
+use pilothouse_tests::RealServer;
+
+use super::conformance::{Access, Detected, Examples, Stack, TWO_TUMOURS, conforms};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mlserver() {
+    conforms(&Stack {
+        name: "MLServer",
+        start: RealServer::mlserver,
+        detected: Detected {
+            protocol: Some("v2"),
+            server: "mlserver",
+            version: Some(("mlserver", "mlserver")),
+            model: Some(("bc", &["1", "2"])),
+            predict: Some("/v2/models/bc/infer"),
+        },
+        settings: |draft| {
+            draft.model = Some("bc".into());
+            draft.model_version = Some("1".into());
+        },
+        access: Access::Gate,
+        examples: THIRTY_FEATURES,
+        version: Some("1"),
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn triton() {
+    conforms(&Stack {
+        name: "Triton",
+        start: RealServer::triton,
+        detected: Detected {
+            protocol: Some("v2"),
+            server: "triton",
+            // The wheel's version is that of PyTriton, not of the server in it.
+            version: None,
+            model: Some(("tumours", &["1"])),
+            predict: Some("/v2/models/tumours/infer"),
+        },
+        settings: |draft| draft.model = Some("tumours".into()),
+        access: Access::Gate,
+        examples: TWO_TUMOURS,
+        version: Some("1"),
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kserve_v2() {
+    conforms(&Stack {
+        name: "KServe SDK",
+        start: RealServer::kserve,
+        detected: Detected {
+            protocol: Some("v2"),
+            server: "kserve",
+            version: Some(("apps", "kserve")),
+            model: Some(("tumours", &[])),
+            predict: Some("/v2/models/tumours/infer"),
+        },
+        settings: |draft| draft.model = Some("tumours".into()),
+        access: Access::Gate,
+        examples: TWO_TUMOURS,
+        version: None,
+    })
+    .await;
+}
+
+/// The first malignant and the first benign row of the breast cancer data set.
+const THIRTY_FEATURES: Examples = Examples {
+    columns: &[
+        "f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "f11", "f12", "f13", "f14", "f15", "f16",
+        "f17", "f18", "f19", "f20", "f21", "f22", "f23", "f24", "f25", "f26", "f27", "f28", "f29",
+    ],
+    rows: &[
+        &[
+            17.99, 10.38, 122.8, 1001.0, 0.1184, 0.2776, 0.3001, 0.1471, 0.2419, 0.07871, 1.095, 0.9053, 8.589, 153.4,
+            0.006_399, 0.04904, 0.05373, 0.01587, 0.03003, 0.006_193, 25.38, 17.33, 184.6, 2019.0, 0.1622, 0.6656,
+            0.7119, 0.2654, 0.4601, 0.1189,
+        ],
+        &[
+            13.54, 14.36, 87.46, 566.3, 0.09779, 0.08129, 0.06664, 0.04781, 0.1885, 0.05766, 0.2699, 0.7886, 2.058,
+            23.56, 0.008_462, 0.0146, 0.02387, 0.01315, 0.0198, 0.0023, 15.11, 19.26, 99.7, 711.2, 0.144, 0.1773,
+            0.239, 0.1288, 0.2977, 0.07259,
+        ],
+    ],
+    answers: &[0.0, 1.0],
+};
