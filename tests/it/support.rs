@@ -41,6 +41,8 @@ pub(crate) fn draft(name: &str, url: &str, protocol: &str) -> EndpointDraft {
         protocol: protocol.into(),
         model: None,
         model_version: None,
+        management_url: None,
+        payload: "auto".into(),
         interval_ms: 1_000,
         degraded_above_ms: None,
         confirm_after: 2,

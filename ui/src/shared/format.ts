@@ -160,7 +160,13 @@ export const metricName = (name: string): string => METRICS[name] ?? capitalise(
 /** First letter upper case. */
 export const capitalise = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
-const PROTOCOLS: Record<string, string> = { v2: "Open Inference V2", mlflow: "MLflow", json: "JSON over HTTP" };
+const PROTOCOLS: Record<string, string> = {
+  v2: "Open Inference V2",
+  v1: "KServe V1 / TensorFlow Serving",
+  torchserve: "TorchServe",
+  mlflow: "MLflow",
+  json: "JSON over HTTP",
+};
 
 /** A serving protocol's name for people. */
 export const protocolName = (protocol: string): string => PROTOCOLS[protocol] ?? protocol;

@@ -1,6 +1,6 @@
 //! Connecting an endpoint: detection, drafts, and a test before anything is saved.
 
-use pilothouse_domain::endpoint::{JsonTemplate, Reload, ResponseChecks, Tls};
+use pilothouse_domain::endpoint::{JsonTemplate, PayloadForm, Reload, Tls};
 use pilothouse_domain::{
     Auth, ControlPlaneConfig, Endpoint, EndpointId, Environment, EvaluationConfig, GoldenSet, ProbeConfig, Protocol,
     Target, TimestampMs,
@@ -95,7 +95,11 @@ impl Api {
 
     async fn endpoint_from(&self, draft: EndpointDraft) -> Result<Endpoint, ApiError> {
         let protocol = Protocol::parse(&draft.protocol)
-            .ok_or_else(|| invalid(format!("`{}` is no protocol", draft.protocol)).hint("use v2, mlflow or json"))?;
+            .ok_or_else(|| invalid(format!("`{}` is no protocol", draft.protocol)).hint(known_protocols()))?;
+        let payload = PayloadForm::parse(&draft.payload).ok_or_else(|| {
+            let known = PayloadForm::ALL.map(PayloadForm::as_str).join(", ");
+            invalid(format!("`{}` is no form of a request", draft.payload)).hint(format!("use one of {known}"))
+        })?;
         let golden_set = match draft.golden_set.as_deref().filter(|name| !name.is_empty()) {
             None => None,
             Some(name) => {
@@ -113,15 +117,19 @@ impl Api {
             name: draft.name.trim().to_owned(),
             environment: Environment(draft.environment.trim().to_owned()),
             target: Target {
-                url: parse_url("url", &draft.url)?,
-                protocol,
                 model: draft.model.filter(|model| !model.is_empty()),
                 model_version: draft.model_version.filter(|version| !version.is_empty()),
+                management_url: draft
+                    .management_url
+                    .filter(|url| !url.trim().is_empty())
+                    .map(|url| parse_url("management_url", &url))
+                    .transpose()?,
+                payload,
                 json: draft.json.map(json_template).transpose()?,
                 auth: auth(draft.auth),
                 tls: Tls { ca_file: draft.ca_file.filter(|path| !path.is_empty()).map(Into::into), ..Tls::default() },
-                checks: ResponseChecks::default(),
                 probe_input,
+                ..Target::new(parse_url("url", &draft.url)?, protocol)
             },
             probe: ProbeConfig {
                 interval_ms: draft.interval_ms,
@@ -139,6 +147,11 @@ impl Api {
             created: TimestampMs(0),
         })
     }
+}
+
+/// Every protocol's word, for a hint.
+fn known_protocols() -> String {
+    format!("use one of {}", Protocol::ALL.map(Protocol::as_str).join(", "))
 }
 
 /// Reads a URL as people paste it; `field` names it in errors. `host:port` gets `http://`; a password in it is refused.
@@ -231,6 +244,8 @@ pub(crate) fn draft(endpoint: &Endpoint, golden_set: Option<&GoldenSet>) -> Endp
         protocol: target.protocol.as_str().to_owned(),
         model: target.model.clone(),
         model_version: target.model_version.clone(),
+        management_url: target.management_url.as_ref().map(ToString::to_string),
+        payload: target.payload.as_str().to_owned(),
         interval_ms: endpoint.probe.interval_ms,
         degraded_above_ms: endpoint.probe.degraded_above_ms,
         confirm_after: endpoint.probe.confirm_after,

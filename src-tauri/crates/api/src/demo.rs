@@ -3,7 +3,7 @@
 use pilothouse_demo::{DemoEndpoint, DemoFleet, Fault};
 use pilothouse_domain::{
     ControlPlaneConfig, Endpoint, EndpointId, EvaluationConfig, EventKind, ProbeConfig, Target, Task, TimestampMs,
-    endpoint::{ResponseChecks, Tls},
+    endpoint::ResponseChecks,
 };
 use pilothouse_engine::Topic;
 
@@ -90,15 +90,10 @@ impl Api {
             name: member.name.clone(),
             environment: member.environment,
             target: Target {
-                url: member.url,
-                protocol: member.protocol,
                 model: member.model,
-                model_version: None,
-                json: None,
-                auth: pilothouse_domain::Auth::None,
-                tls: Tls::default(),
                 checks: ResponseChecks { finite: true, probability_sum: is_classifier, outputs_per_row: None },
                 probe_input: Some(member.probe_input),
+                ..Target::new(member.url, member.protocol)
             },
             probe: ProbeConfig {
                 interval_ms: PROBE_EVERY_MS,

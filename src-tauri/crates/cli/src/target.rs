@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use pilothouse_api::{ApiError, Code};
-use pilothouse_domain::endpoint::{JsonTemplate, ResponseChecks, Tls};
+use pilothouse_domain::endpoint::{JsonTemplate, PayloadForm, Tls};
 use pilothouse_domain::{Auth, Outcome, ProbeConfig, Protocol, Table, Target};
 use pilothouse_engine::{EngineError, read_credential};
 use pilothouse_secrets::Secrets;
@@ -24,10 +24,16 @@ pub(crate) struct ModelOptions {
     /// The model's name, where a server holds several
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// A fixed version to call, in place of the one served by default
+    /// A fixed version to call, in place of the one served by default; for v1 a word is a version label
     #[arg(long, value_name = "VERSION")]
     pub(crate) model_version: Option<String>,
-    /// For the protocol json: a JSON file {"path", "body", "prediction", "version"}
+    /// torchserve: base URL of its management API; without it port 8081 of the same host is tried
+    #[arg(long, value_name = "U")]
+    pub(crate) management_url: Option<String>,
+    /// mlflow and v1: how rows are written
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) payload: PayloadWord,
+    /// For the protocols json and torchserve: a JSON file {"path", "body", "prediction", "version"}
     #[arg(long, value_name = "FILE")]
     pub(crate) request_template: Option<PathBuf>,
     #[command(flatten)]
@@ -60,6 +66,10 @@ impl AccessOptions {
 pub(crate) enum ProtocolWord {
     /// Open Inference Protocol V2 (MLServer, Triton, KServe)
     V2,
+    /// KServe V1 and TensorFlow Serving
+    V1,
+    /// TorchServe
+    Torchserve,
     /// MLflow scoring server
     Mlflow,
     /// Plain JSON over HTTP with a request template
@@ -70,8 +80,40 @@ impl From<ProtocolWord> for Protocol {
     fn from(word: ProtocolWord) -> Self {
         match word {
             ProtocolWord::V2 => Self::OpenInference,
+            ProtocolWord::V1 => Self::PredictV1,
+            ProtocolWord::Torchserve => Self::TorchServe,
             ProtocolWord::Mlflow => Self::Mlflow,
             ProtocolWord::Json => Self::Json,
+        }
+    }
+}
+
+/// The forms of a request by their words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum PayloadWord {
+    /// What every server of the protocol accepts
+    #[default]
+    Auto,
+    /// For mlflow: columns and rows apart
+    #[value(name = "dataframe_split")]
+    DataframeSplit,
+    /// For mlflow: a list of objects
+    #[value(name = "dataframe_records")]
+    DataframeRecords,
+    /// By column
+    Inputs,
+    /// By row
+    Instances,
+}
+
+impl From<PayloadWord> for PayloadForm {
+    fn from(word: PayloadWord) -> Self {
+        match word {
+            PayloadWord::Auto => Self::Auto,
+            PayloadWord::DataframeSplit => Self::DataframeSplit,
+            PayloadWord::DataframeRecords => Self::DataframeRecords,
+            PayloadWord::Inputs => Self::Inputs,
+            PayloadWord::Instances => Self::Instances,
         }
     }
 }
@@ -150,22 +192,25 @@ impl ModelOptions {
         url: &str,
         probe_input: Option<Table>,
     ) -> Result<Target, Failure> {
+        let protocol = self.protocol.map_or(Protocol::OpenInference, Protocol::from);
+        let management_url =
+            self.management_url.as_deref().map(|url| pilothouse_api::parse_url("--management-url", url));
         let mut target = Target {
-            url: pilothouse_api::parse_url("URL", url)?,
-            protocol: self.protocol.map_or(Protocol::OpenInference, Protocol::from),
             model: self.model.clone(),
             model_version: self.model_version.clone(),
+            management_url: management_url.transpose()?,
+            payload: self.payload.into(),
             json: self.request_template.as_deref().map(read_template).transpose()?,
             auth: self.access.auth(),
             tls: self.access.tls(),
-            checks: ResponseChecks::default(),
             probe_input,
+            ..Target::new(pilothouse_api::parse_url("URL", url)?, protocol)
         };
         if self.protocol.is_none() {
             let found = detect(transport, url, &self.access).await?;
             target.protocol = found.protocol.ok_or_else(|| {
                 Failure::usage(format!("no known protocol was recognised at {}", target.url))
-                    .hint("name it with --protocol v2, mlflow or json")
+                    .hint("name it with --protocol v2, v1, torchserve, mlflow or json")
             })?;
             target.model = target.model.or(only_model(&found)?);
             target.url = found.base_url;

@@ -80,7 +80,7 @@ impl DemoFleet {
         let models: Models = CATALOG.iter().map(|entry| Arc::new(LiveModel::new(entry, stop.clone()))).collect();
         let routers = CATALOG.iter().zip(models.iter()).map(|(entry, model)| match entry.protocol {
             Protocol::Mlflow => mlflow::router(Arc::clone(model)),
-            Protocol::OpenInference | Protocol::Json => open_inference::router(Arc::clone(model)),
+            _ => open_inference::router(Arc::clone(model)),
         });
         let routers: Vec<Router> = std::iter::once(control::router(Arc::clone(&models))).chain(routers).collect();
         let mut ports = Vec::with_capacity(listeners.len());

@@ -69,6 +69,12 @@ pub enum Protocol {
     /// Open Inference Protocol V2 over REST (MLServer, Triton, KServe).
     #[serde(rename = "v2")]
     OpenInference,
+    /// KServe V1 and TensorFlow Serving over REST, `:predict`.
+    #[serde(rename = "v1")]
+    PredictV1,
+    /// TorchServe's inference and management API.
+    #[serde(rename = "torchserve")]
+    TorchServe,
     /// MLflow scoring server, `/invocations`.
     Mlflow,
     /// Plain JSON over HTTP with a given request template.
@@ -76,10 +82,15 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Every protocol.
+    pub const ALL: [Self; 5] = [Self::OpenInference, Self::PredictV1, Self::TorchServe, Self::Mlflow, Self::Json];
+
     /// The word used in configuration, CLI and API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::OpenInference => "v2",
+            Self::PredictV1 => "v1",
+            Self::TorchServe => "torchserve",
             Self::Mlflow => "mlflow",
             Self::Json => "json",
         }
@@ -87,7 +98,72 @@ impl Protocol {
 
     /// The protocol with this word.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::OpenInference, Self::Mlflow, Self::Json].into_iter().find(|p| p.as_str() == text)
+        Self::ALL.into_iter().find(|protocol| protocol.as_str() == text)
+    }
+
+    /// Whether a server of this protocol holds models by name, so that a prediction needs one.
+    pub const fn names_models(self) -> bool {
+        matches!(self, Self::OpenInference | Self::PredictV1 | Self::TorchServe)
+    }
+
+    /// What a person should know about servers of this protocol before relying on them; none for most.
+    pub const fn notice(self) -> Option<&'static str> {
+        match self {
+            Self::TorchServe => Some(
+                "TorchServe is no longer maintained: 0.12.0 (September 2024) is its last release, and faults found in \
+                 it stay unmended. Plan to move to another server.",
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// How rows are written into a request, where a protocol has several forms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayloadForm {
+    /// What every server of the protocol accepts: `dataframe_split` for MLflow; for V1 `instances`, as rows of numbers or,
+    /// where the server's metadata name the columns as inputs, as objects.
+    #[default]
+    Auto,
+    /// `{"dataframe_split": {"columns": […], "data": [[…]]}}` (MLflow).
+    DataframeSplit,
+    /// `{"dataframe_records": [{column: value}]}` (MLflow).
+    DataframeRecords,
+    /// By column: `{"inputs": {column: […]}}`.
+    Inputs,
+    /// By row: `{"instances": [{column: value}]}`.
+    Instances,
+}
+
+impl PayloadForm {
+    /// Every form.
+    pub const ALL: [Self; 5] =
+        [Self::Auto, Self::DataframeSplit, Self::DataframeRecords, Self::Inputs, Self::Instances];
+
+    /// The word used in configuration, CLI and API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::DataframeSplit => "dataframe_split",
+            Self::DataframeRecords => "dataframe_records",
+            Self::Inputs => "inputs",
+            Self::Instances => "instances",
+        }
+    }
+
+    /// The form with this word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|form| form.as_str() == text)
+    }
+
+    /// Whether servers of `protocol` know this form.
+    pub const fn fits(self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::Mlflow => true,
+            Protocol::PredictV1 => matches!(self, Self::Auto | Self::Inputs | Self::Instances),
+            _ => matches!(self, Self::Auto),
+        }
     }
 }
 
@@ -100,10 +176,18 @@ pub struct Target {
     pub protocol: Protocol,
     /// The model's name, where a server holds several.
     pub model: Option<String>,
-    /// A fixed version to call; `None`: whatever the server serves by default.
+    /// A fixed version to call; `None`: whatever the server serves by default. For [`Protocol::PredictV1`] a word that is
+    /// no number is a version label.
     #[serde(default)]
     pub model_version: Option<String>,
-    /// For [`Protocol::Json`]: the request and where the prediction stands.
+    /// For [`Protocol::TorchServe`]: the base URL of its management API; `None`: port 8081 of the same host is tried.
+    #[serde(default)]
+    pub management_url: Option<Url>,
+    /// How rows are written, where the protocol has several forms.
+    #[serde(default)]
+    pub payload: PayloadForm,
+    /// For [`Protocol::Json`], and where a TorchServe handler wants a body of its own: the request and where the
+    /// prediction stands.
     #[serde(default)]
     pub json: Option<JsonTemplate>,
     /// Credential, by reference.
@@ -120,6 +204,25 @@ pub struct Target {
     pub probe_input: Option<crate::Table>,
 }
 
+impl Target {
+    /// A target of which only URL and protocol are known.
+    pub fn new(url: Url, protocol: Protocol) -> Self {
+        Self {
+            url,
+            protocol,
+            model: None,
+            model_version: None,
+            management_url: None,
+            payload: PayloadForm::Auto,
+            json: None,
+            auth: Auth::None,
+            tls: Tls::default(),
+            checks: ResponseChecks::default(),
+            probe_input: None,
+        }
+    }
+}
+
 /// Request and answer of a plain JSON endpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JsonTemplate {
@@ -127,7 +230,8 @@ pub struct JsonTemplate {
     #[serde(default)]
     pub path: String,
     /// The body: any JSON in which the string `"{{rows}}"` is replaced by an array of rows (arrays of cells),
-    /// `"{{records}}"` by an array of objects.
+    /// `"{{records}}"` by an array of objects. A server that takes one row per request is given `"{{row}}"` or
+    /// `"{{record}}"`.
     pub body: serde_json::Value,
     /// RFC 6901 pointer to the array of predictions in the answer.
     pub prediction: String,
@@ -339,6 +443,30 @@ impl Endpoint {
             return invalid(
                 "json",
                 "is needed for the protocol `json`: a request body and a pointer to the prediction".into(),
+            );
+        }
+        if self.target.protocol == Protocol::PredictV1 && self.target.model.is_none() {
+            return invalid("model", "is needed for the protocol `v1`: its routes name the model".into());
+        }
+        if !self.target.payload.fits(self.target.protocol) {
+            return invalid(
+                "payload",
+                format!(
+                    "`{}` is no form of the protocol `{}`; leave it `auto`",
+                    self.target.payload.as_str(),
+                    self.target.protocol.as_str()
+                ),
+            );
+        }
+        if let Some(management) = &self.target.management_url
+            && (!matches!(management.scheme(), "http" | "https")
+                || management.host_str().is_none()
+                || !management.username().is_empty()
+                || management.password().is_some())
+        {
+            return invalid(
+                "management_url",
+                "must begin with http:// or https://, name a host and contain no user or password".into(),
             );
         }
         let probe = &self.probe;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use pilothouse_control::ControlState;
 use pilothouse_domain::version::VersionSource;
 use pilothouse_domain::{
-    Endpoint, EventKind, HealthState, Outcome, Phases, Probe, Protocol, Table, Target, TargetFailure, TimestampMs,
-    UnknownReason, VersionId,
+    Endpoint, EventKind, HealthState, Outcome, Phases, Probe, Table, Target, TargetFailure, TimestampMs, UnknownReason,
+    VersionId,
 };
 use pilothouse_secrets::SecretError;
 use pilothouse_serving::{MetricsClient, ModelClient};
@@ -87,8 +87,8 @@ impl Engine {
     /// neither whether the model predicts nor, with most servers, which version answers.
     async fn target_of(&self, endpoint: &Endpoint) -> Result<Target, EngineError> {
         let mut target = endpoint.target.clone();
-        // Without its name a V2 model cannot be asked for a prediction.
-        let can_predict = target.protocol != Protocol::OpenInference || target.model.is_some();
+        // Where a server holds models by name, none can be asked for a prediction without it.
+        let can_predict = !target.protocol.names_models() || target.model.is_some();
         if let (None, true, Some(config)) = (&target.probe_input, can_predict, &endpoint.evaluation) {
             let golden_set = self.golden_set(config.golden_set).await?;
             let first = golden_set.table.rows.first().cloned();

@@ -148,7 +148,8 @@ mod tests {
     #[test]
     fn metadata_name_type_and_width() {
         let check_spec = |datatype: &str, shape: &[i64], expect: Option<TargetFailure>| {
-            let spec = TensorSpec { name: "p".into(), datatype: datatype.into(), shape: shape.to_vec() };
+            let spec =
+                TensorSpec { name: "p".into(), datatype: datatype.into(), shape: shape.to_vec(), optional: false };
             let metadata = ModelMetadata { outputs: vec![spec], ..ModelMetadata::default() };
             let found = check(&answer(&[&[0.5, 0.5]]), &ResponseChecks::default(), Some(&metadata));
             assert_eq!(outcome(found), expect, "{datatype} {shape:?}");

@@ -7,6 +7,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
 use http::{HeaderName, HeaderValue};
 use pilothouse_domain::{Cell, Outcome, Phases, ProbeConfig, Table, Target, TargetFailure, UnknownReason, VersionId};
 use tokio::sync::Semaphore;
@@ -96,11 +98,17 @@ impl ModelClient {
             ));
         }
         let header = credential.header()?;
+        let protocol = protocol::of_target(target)?;
+        let mut target = target.clone();
+        if let (Some(input), Some(most)) = (&mut target.probe_input, protocol.rows_per_call()) {
+            // A probe is one request: where a server takes one row at a time, the first row is sent.
+            input.rows.truncate(most);
+        }
         Ok(Self {
             tls: transport.tls_profile(&target.tls, identity),
             transport,
-            target: target.clone(),
-            protocol: protocol::of_target(target)?,
+            target,
+            protocol,
             limits: Limits::from(probe),
             credential,
             header,
@@ -138,6 +146,29 @@ impl ModelClient {
         if table.rows.is_empty() {
             return Ok(Prediction { rows: Vec::new(), version: None });
         }
+        if let Some(most) = self.protocol.rows_per_call().filter(|most| table.rows.len() > *most) {
+            return self.predict_in_parts(table, most).await;
+        }
+        self.predict_whole(table).await
+    }
+
+    /// As many calls as a server needs that takes few rows at a time. One version answers all of them.
+    async fn predict_in_parts(&self, table: &Table, most: usize) -> Result<Prediction, PredictFailure> {
+        let mut calls = Vec::new();
+        for rows in table.rows.chunks(most.max(1)) {
+            let part = Table { columns: table.columns.clone(), rows: rows.to_vec() };
+            calls.push(async move { self.predict_whole(&part).await });
+        }
+        let parts: Vec<Prediction> = stream::iter(calls).buffered(PREDICTIONS_IN_FLIGHT).try_collect().await?;
+        let version = parts.first().and_then(|part| part.version.clone());
+        if parts.iter().any(|part| part.version != version) {
+            let problem = "another version went live while the rows were sent one after the other; ask again";
+            return Err(predict_failure(Failure::target(TargetFailure::ProtocolViolation, problem), None));
+        }
+        Ok(Prediction { rows: parts.into_iter().flat_map(|part| part.rows).collect(), version })
+    }
+
+    async fn predict_whole(&self, table: &Table) -> Result<Prediction, PredictFailure> {
         let (answer, http_status) = self.predict_once(table).await.map_err(|failure| self.redacted(failure))?;
         let metadata = self.known().metadata.clone();
         if let Err(failure) = checks::check(&answer, &self.target.checks, metadata.as_deref()) {
@@ -149,19 +180,52 @@ impl ModelClient {
 
     /// Asks what the server says about the model, and keeps it for later requests.
     pub async fn metadata(&self) -> Result<ModelMetadata, PredictFailure> {
-        let Some(call) = self.protocol.metadata_call() else {
-            let name = self.target.model.clone().unwrap_or_default();
-            return Ok(ModelMetadata { name, ..ModelMetadata::default() });
+        let nothing =
+            || ModelMetadata { name: self.target.model.clone().unwrap_or_default(), ..ModelMetadata::default() };
+        let (mut metadata, mut missing) = match self.protocol.metadata_call() {
+            None => (nothing(), None),
+            Some(call) => {
+                let exchange = self.pooled(&call).await;
+                let read = self.accept(&exchange, false).and_then(|()| self.protocol.read_metadata(&exchange.body));
+                match read {
+                    Ok(metadata) => (metadata, None),
+                    Err(failure) if self.protocol.metadata_is_optional() && exchange.failure.is_none() => {
+                        (nothing(), Some((failure, exchange.status)))
+                    }
+                    Err(failure) => return Err(self.no_metadata(failure, exchange.status)),
+                }
+            }
         };
-        let exchange = self.pooled(&call).await;
-        let metadata = self
-            .accept(&exchange, false)
-            .and_then(|()| self.protocol.read_metadata(&exchange.body))
-            .map_err(|failure| self.redacted(predict_failure(failure, exchange.status)))?;
+        for (index, call) in self.protocol.further_calls().iter().enumerate() {
+            let exchange = self.pooled(call).await;
+            let read = self
+                .accept(&exchange, false)
+                .and_then(|()| self.protocol.read_further(index, &exchange.body, &mut metadata));
+            match read {
+                Ok(()) => missing = None,
+                Err(failure) => tracing::debug!(detail = failure.detail, "a further route tells nothing"),
+            }
+        }
+        if let Some((failure, status)) = missing {
+            return Err(self.no_metadata(failure, status));
+        }
         let mut known = self.known();
         known.metadata = Some(Arc::new(metadata.clone()));
         known.probe_call = None;
         Ok(metadata)
+    }
+
+    fn no_metadata(&self, failure: Failure, http_status: Option<u16>) -> PredictFailure {
+        let mut failure = self.redacted(predict_failure(failure, http_status));
+        if let Some(hint) = self.protocol.metadata_hint() {
+            failure.detail = format!("{}. {hint}", failure.detail);
+        }
+        failure
+    }
+
+    /// Whether each probe asks for a prediction, and not for a health route alone.
+    pub fn probes_a_prediction(&self) -> bool {
+        self.target.probe_input.is_some() || self.target.protocol == pilothouse_domain::Protocol::Json
     }
 
     /// Asks the protocol's health route.
@@ -299,6 +363,23 @@ impl ModelClient {
         idle.retain(|(since, slot)| since.elapsed() < IDLE_LIMIT && slot.is_open());
     }
 
+    /// One call over a connection of the caller's, within limits of its own.
+    pub(crate) async fn exchange_within(&self, slot: &mut ConnectionSlot, call: &Call, limits: &Limits) -> Exchange {
+        self.transport.exchange(slot, self.request(call, false), limits).await
+    }
+
+    pub(crate) fn protocol(&self) -> &dyn ServingProtocol {
+        self.protocol.as_ref()
+    }
+
+    pub(crate) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn redact(&self, text: &str) -> String {
+        self.credential.redact(text)
+    }
+
     fn request<'a>(&'a self, call: &'a Call, fresh: bool) -> ExchangeRequest<'a> {
         ExchangeRequest {
             method: &call.method,
@@ -312,7 +393,7 @@ impl ModelClient {
     }
 
     /// A complete answer with a status of success, or why not.
-    fn accept(&self, exchange: &Exchange, is_health: bool) -> Result<(), Failure> {
+    pub(crate) fn accept(&self, exchange: &Exchange, is_health: bool) -> Result<(), Failure> {
         if let Some(failure) = &exchange.failure {
             return Err(failure.clone());
         }

@@ -1,6 +1,6 @@
 //! Stores in temporary folders and records to put into them.
 
-use pilothouse_domain::endpoint::{ProbeConfig, ResponseChecks, Target, Tls};
+use pilothouse_domain::endpoint::{ProbeConfig, Target};
 use pilothouse_domain::rollback::Follows;
 use pilothouse_domain::{
     Endpoint, EndpointId, Environment, Outcome, Phases, PlanId, Probe, Protocol, RollbackPlan, RollbackRun, RunId,
@@ -30,15 +30,9 @@ pub(crate) fn endpoint(name: &str) -> Endpoint {
         name: name.to_owned(),
         environment: Environment("staging".to_owned()),
         target: Target {
-            url: Url::parse("http://127.0.0.1:8080/").unwrap(),
-            protocol: Protocol::OpenInference,
             model: Some("credit-risk".to_owned()),
-            model_version: None,
-            json: None,
             auth: pilothouse_domain::Auth::Bearer { secret: "credit-risk token".to_owned() },
-            tls: Tls::default(),
-            checks: ResponseChecks::default(),
-            probe_input: None,
+            ..Target::new(Url::parse("http://127.0.0.1:8080/").unwrap(), Protocol::OpenInference)
         },
         probe: ProbeConfig::default(),
         evaluation: None,

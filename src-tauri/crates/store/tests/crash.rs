@@ -13,10 +13,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use pilothouse_domain::endpoint::{ProbeConfig, ResponseChecks, Target, Tls};
-use pilothouse_domain::{
-    AuditEntry, Auth, Endpoint, EndpointId, Environment, Outcome, Phases, Probe, Protocol, TimestampMs,
-};
+use pilothouse_domain::endpoint::{ProbeConfig, Target};
+use pilothouse_domain::{AuditEntry, Endpoint, EndpointId, Environment, Outcome, Phases, Probe, Protocol, TimestampMs};
 use pilothouse_store::{OpenOptions, Store};
 
 const FOLDER: &str = "PILOTHOUSE_CRASH_TEST_FOLDER";
@@ -44,17 +42,7 @@ fn endpoint(name: &str) -> Endpoint {
         id: EndpointId(0),
         name: name.to_owned(),
         environment: Environment("staging".to_owned()),
-        target: Target {
-            url: "http://127.0.0.1:1/".parse().unwrap(),
-            protocol: Protocol::OpenInference,
-            model: None,
-            model_version: None,
-            json: None,
-            auth: Auth::default(),
-            tls: Tls::default(),
-            checks: ResponseChecks::default(),
-            probe_input: None,
-        },
+        target: Target::new("http://127.0.0.1:1/".parse().unwrap(), Protocol::OpenInference),
         probe: ProbeConfig::default(),
         evaluation: None,
         control_plane: None,

@@ -1,25 +1,13 @@
 //! Values with sensible settings, so that a test names only what it is about.
 
-use pilothouse_domain::endpoint::{ResponseChecks, Tls};
 use pilothouse_domain::{
-    Auth, Cell, Column, ColumnKind, Endpoint, EndpointId, Environment, ProbeConfig, Protocol, Table, Target,
-    TimestampMs,
+    Cell, Column, ColumnKind, Endpoint, EndpointId, Environment, ProbeConfig, Protocol, Table, Target, TimestampMs,
 };
 use url::Url;
 
 /// A target without credential, model or probe rows.
 pub fn target(url: &Url, protocol: Protocol) -> Target {
-    Target {
-        url: url.clone(),
-        protocol,
-        model: None,
-        model_version: None,
-        json: None,
-        auth: Auth::None,
-        tls: Tls::default(),
-        checks: ResponseChecks::default(),
-        probe_input: None,
-    }
+    Target::new(url.clone(), protocol)
 }
 
 /// A V2 endpoint named `name`, in `staging`, with the default probe settings.

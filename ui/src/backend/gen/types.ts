@@ -495,7 +495,7 @@ ready: boolean | null, };
  */
 export type Detection = { 
 /**
- * `v2`, `mlflow`, or `null` when none was recognised.
+ * A protocol's word, or `null` when none was recognised.
  */
 protocol: string | null, 
 /**
@@ -587,7 +587,7 @@ environment: string,
  */
 url: string, 
 /**
- * `v2`, `mlflow` or `json`.
+ * `v2`, `v1`, `torchserve`, `mlflow` or `json`.
  */
 protocol: string, 
 /**
@@ -595,9 +595,17 @@ protocol: string,
  */
 model: string | null, 
 /**
- * Fixed version to call.
+ * Fixed version to call; for `v1` a word that is no number is a version label.
  */
 model_version: string | null, 
+/**
+ * For `torchserve`: base URL of its management API; `null`: port 8081 of the same host is tried.
+ */
+management_url: string | null, 
+/**
+ * For `mlflow` and `v1`: `auto`, `dataframe_split`, `dataframe_records`, `inputs` or `instances`.
+ */
+payload: string, 
 /**
  * Milliseconds between probes.
  */
@@ -627,7 +635,7 @@ auth: AuthDraft,
  */
 ca_file: string | null, 
 /**
- * For `json`.
+ * For `json`, and for `torchserve` where its handler wants a body of its own.
  */
 json: JsonDraft | null, 
 /**

@@ -10,6 +10,8 @@ export function emptyDraft(url = ""): EndpointDraft {
     protocol: "v2",
     model: null,
     model_version: null,
+    management_url: null,
+    payload: "auto",
     interval_ms: 15_000,
     degraded_above_ms: null,
     confirm_after: 2,
@@ -27,6 +29,42 @@ export function emptyDraft(url = ""): EndpointDraft {
 
 /** A template to start from, for plain JSON endpoints. */
 export const emptyJson = (): JsonDraft => ({ path: "/predict", body: '{"instances": "{{records}}"}', prediction: "/predictions", version: null });
+
+/** Protocols whose servers hold models by name. */
+export const NAMES_MODELS: ReadonlySet<string> = new Set(["v2", "v1", "torchserve"]);
+
+/** The forms in which a protocol takes rows, the usual one first; absent where there is one form only. */
+export const PAYLOADS: Record<string, [string, string][]> = {
+  mlflow: [
+    ["auto", "Automatic (dataframe_split)"],
+    ["dataframe_split", "dataframe_split"],
+    ["dataframe_records", "dataframe_records"],
+    ["inputs", "inputs, by column"],
+    ["instances", "instances, by row"],
+  ],
+  v1: [
+    ["auto", "Automatic (instances)"],
+    ["instances", "instances, by row with names"],
+    ["inputs", "inputs, by column"],
+  ],
+};
+
+/** Whether a request of this protocol can be described by a template. */
+export const takesTemplate = (protocol: string): boolean => protocol === "json" || protocol === "torchserve";
+
+/** A template to start from, for a TorchServe handler that takes one row. */
+export const handlerJson = (): JsonDraft => ({ path: "", body: '{"x": "{{row}}"}', prediction: "/y", version: null });
+
+/** The draft spoken to in another protocol: what only the old one has is left behind. */
+export function withProtocol(draft: EndpointDraft, protocol: string): EndpointDraft {
+  return {
+    ...draft,
+    protocol,
+    json: protocol === "json" ? (draft.json ?? emptyJson()) : null,
+    payload: PAYLOADS[protocol]?.some(([form]) => form === draft.payload) ? draft.payload : "auto",
+    management_url: protocol === "torchserve" ? draft.management_url : null,
+  };
+}
 
 /** Adds a scheme where the paste had none: plain HTTP for this machine, TLS for others. */
 export function normaliseUrl(text: string): string {
@@ -72,11 +110,9 @@ export function applyDetection(draft: EndpointDraft, found: Detection): Endpoint
   const model = found.models[0]?.name ?? null;
   const protocol = found.protocol ?? "json";
   return {
-    ...draft,
-    protocol,
+    ...withProtocol(draft, protocol),
     model: found.models.some((candidate) => candidate.name === draft.model) ? draft.model : model,
     name: draft.name || model || "",
-    json: protocol === "json" ? (draft.json ?? emptyJson()) : null,
   };
 }
 

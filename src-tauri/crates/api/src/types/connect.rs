@@ -42,7 +42,7 @@ border! {
 
     /// What was found.
     pub struct Detection {
-        /// `v2`, `mlflow`, or `null` when none was recognised.
+        /// A protocol's word, or `null` when none was recognised.
         pub protocol: Option<String>,
         /// Server software.
         pub server: Option<String>,
@@ -79,12 +79,16 @@ border! {
         pub environment: String,
         /// Base URL.
         pub url: String,
-        /// `v2`, `mlflow` or `json`.
+        /// `v2`, `v1`, `torchserve`, `mlflow` or `json`.
         pub protocol: String,
         /// Model name on the server.
         pub model: Option<String>,
-        /// Fixed version to call.
+        /// Fixed version to call; for `v1` a word that is no number is a version label.
         pub model_version: Option<String>,
+        /// For `torchserve`: base URL of its management API; `null`: port 8081 of the same host is tried.
+        pub management_url: Option<String>,
+        /// For `mlflow` and `v1`: `auto`, `dataframe_split`, `dataframe_records`, `inputs` or `instances`.
+        pub payload: String,
         /// Milliseconds between probes.
         pub interval_ms: u32,
         /// Slower than this is degraded.
@@ -99,7 +103,7 @@ border! {
         pub auth: AuthDraft,
         /// PEM file with further authorities.
         pub ca_file: Option<String>,
-        /// For `json`.
+        /// For `json`, and for `torchserve` where its handler wants a body of its own.
         pub json: Option<JsonDraft>,
         /// Rows sent by each probe: JSON array of objects; `null`: only the health route is asked.
         pub probe_rows: Option<String>,

@@ -29,6 +29,8 @@ pub(crate) fn draft(name: &str, server: &FakeServer) -> EndpointDraft {
         protocol: "json".into(),
         model: None,
         model_version: None,
+        management_url: None,
+        payload: "auto".into(),
         interval_ms: 15_000,
         degraded_above_ms: None,
         confirm_after: 2,

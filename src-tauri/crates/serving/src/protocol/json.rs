@@ -1,47 +1,26 @@
 //! Plain JSON over HTTP: the request from a person's template, the prediction from where a pointer says.
-//!
-//! Source: RFC 6901 (JSON pointer). What must stay true: the template is filled as values, never as text, so that no cell
-//! can change the request's form.
 
-use bytes::Bytes;
-use pilothouse_domain::endpoint::JsonTemplate;
-use pilothouse_domain::{Cell, Table, Target, TargetFailure};
-use serde::Deserialize as _;
-use serde_json::Value;
+use pilothouse_domain::{Table, Target};
 use url::Url;
 
-use super::cells::{FlatCells, parse};
-use super::{Answer, Call, ModelMetadata, ServingProtocol, malformed, misfit, version, wrong_row_count};
+use super::template::Template;
+use super::{Answer, Call, ModelMetadata, ServingProtocol, misfit};
 use crate::ServingError;
 use crate::transport::Failure;
-
-/// Replaced by an array of rows.
-const ROWS: &str = "{{rows}}";
-/// Replaced by an array of objects.
-const RECORDS: &str = "{{records}}";
 
 /// The protocol, bound to one target.
 pub(super) struct Json {
     url: Url,
-    template: JsonTemplate,
-    has_placeholder: bool,
+    template: Template,
 }
 
 impl Json {
     pub(super) fn new(target: &Target) -> Result<Self, ServingError> {
-        let template = target.json.clone().ok_or_else(|| {
+        let template = target.json.as_ref().ok_or_else(|| {
             ServingError::Target("the protocol `json` needs a request body and a pointer to the prediction".into())
         })?;
-        for pointer in [Some(&template.prediction), template.version.as_ref()].into_iter().flatten() {
-            if !pointer.is_empty() && !pointer.starts_with('/') {
-                return Err(ServingError::Target(format!(
-                    "`{pointer}` is no JSON pointer: it must be empty or begin with `/`"
-                )));
-            }
-        }
         let url = if template.path.is_empty() { target.url.clone() } else { join(&target.url, &template.path)? };
-        let has_placeholder = mentions_placeholder(&template.body);
-        Ok(Self { url, template, has_placeholder })
+        Ok(Self { url, template: Template::new(template)? })
     }
 }
 
@@ -59,92 +38,31 @@ fn join(base: &Url, path: &str) -> Result<Url, ServingError> {
     Ok(url)
 }
 
-fn mentions_placeholder(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text == ROWS || text == RECORDS,
-        Value::Array(items) => items.iter().any(mentions_placeholder),
-        Value::Object(members) => members.values().any(mentions_placeholder),
-        _ => false,
-    }
-}
-
-fn fill(value: &Value, table: &Table) -> Value {
-    match value {
-        Value::String(text) if text == ROWS => {
-            Value::Array(table.rows.iter().map(|row| row.iter().map(cell_value).collect()).collect())
-        }
-        Value::String(text) if text == RECORDS => {
-            let record = |row: &Vec<Cell>| {
-                table.columns.iter().zip(row).map(|(column, cell)| (column.name.clone(), cell_value(cell))).collect()
-            };
-            Value::Array(table.rows.iter().map(|row| Value::Object(record(row))).collect())
-        }
-        Value::Array(items) => items.iter().map(|item| fill(item, table)).collect(),
-        Value::Object(members) => {
-            Value::Object(members.iter().map(|(name, value)| (name.clone(), fill(value, table))).collect())
-        }
-        other => other.clone(),
-    }
-}
-
-fn cell_value(cell: &Cell) -> Value {
-    match cell {
-        Cell::Number(number) => Value::from(*number),
-        Cell::Text(text) => Value::from(text.as_str()),
-        Cell::Missing => Value::Null,
-    }
-}
-
 impl ServingProtocol for Json {
     fn health_call(&self) -> Result<Call, Failure> {
-        if self.has_placeholder {
+        if self.template.has_placeholder() {
             return Err(misfit(
                 "a plain JSON endpoint has no health route of its own; give it rows to send with each probe",
             ));
         }
-        Ok(Call::post(self.url.clone(), self.template.body.to_string()))
+        Ok(Call::post(self.url.clone(), self.template.unfilled()))
     }
 
     fn read_health(&self, body: &[u8]) -> Result<(), Failure> {
         // A template without rows is a whole request: its answer must hold a prediction.
-        self.prediction_of(body).map(|_| ())
+        self.template.prediction_of(body).map(|_| ())
     }
 
     fn predict_call(&self, table: &Table, _metadata: Option<&ModelMetadata>) -> Result<Call, Failure> {
-        if !self.has_placeholder {
-            return Err(misfit("the request template holds neither \"{{rows}}\" nor \"{{records}}\"; add one of them"));
-        }
-        let body = fill(&self.template.body, table).to_string();
-        Ok(Call::post(self.url.clone(), Bytes::from(body)))
+        Ok(Call::post(self.url.clone(), self.template.filled(table)?))
     }
 
     fn read_prediction(&self, body: &[u8], rows: usize) -> Result<Answer, Failure> {
-        let (json, prediction) = self.prediction_of(body)?;
-        let items = match prediction {
-            Value::Array(items) => items,
-            single if rows == 1 => vec![single],
-            _ => return Err(wrong_row_count(1, rows)),
-        };
-        // One row may come back as its outputs alone: `[0.2, 0.8]` instead of `[[0.2, 0.8]]`.
-        let items = if rows == 1 && items.len() > 1 && items.iter().all(|item| !item.is_array() && !item.is_object()) {
-            vec![Value::Array(items)]
-        } else {
-            items
-        };
-        if items.len() != rows {
-            return Err(wrong_row_count(items.len(), rows));
-        }
-        let found = items
-            .into_iter()
-            .map(|item| FlatCells::deserialize(item).map(|cells| cells.0))
-            .collect::<Result<_, _>>()
-            .map_err(|error| malformed(&error, body, "a list of predictions"))?;
-        let version = self.template.version.as_deref().and_then(|pointer| match json.pointer(pointer)? {
-            Value::String(text) => version(text),
-            Value::Number(number) => version(&number.to_string()),
-            _ => None,
-        });
-        Ok(Answer { rows: found, version, output: None })
+        self.template.read(body, rows)
+    }
+
+    fn rows_per_call(&self) -> Option<usize> {
+        self.template.rows_per_call()
     }
 
     fn metadata_call(&self) -> Option<Call> {
@@ -156,23 +74,11 @@ impl ServingProtocol for Json {
     }
 }
 
-impl Json {
-    fn prediction_of(&self, body: &[u8]) -> Result<(Value, Value), Failure> {
-        let json: Value = parse(body).map_err(|error| malformed(&error, body, "JSON"))?;
-        let prediction = json.pointer(&self.template.prediction).cloned().ok_or_else(|| {
-            Failure::target(
-                TargetFailure::ProtocolViolation,
-                format!("the answer holds nothing at `{}`", self.template.prediction),
-            )
-        })?;
-        Ok((json, prediction))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use pilothouse_domain::{Column, ColumnKind, Outcome, Protocol};
-    use serde_json::json;
+    use pilothouse_domain::endpoint::JsonTemplate;
+    use pilothouse_domain::{Cell, Column, ColumnKind, Outcome, Protocol, TargetFailure};
+    use serde_json::{Value, json};
 
     use super::super::tests::target;
     use super::*;

@@ -1,28 +1,95 @@
 //! MLflow's scoring server (`mlflow models serve`): `POST /invocations`, `GET /ping`.
 //!
-//! Source: MLflow 3.17.2's `mlflow/pyfunc/scoring_server`, and answers captured from it. The body is `dataframe_split`,
-//! the one form that models with and without named columns accept. `/version` is MLflow's own version, never the
-//! model's, so no answer of this protocol names a model version.
+//! Source: MLflow 3.17.2's `mlflow/pyfunc/scoring_server`, and answers captured from it. Of its four forms of a request
+//! `dataframe_split` is the one that models with and without named columns accept, and the one sent unless the target
+//! says otherwise. `/version` is MLflow's own version, never the model's, so no answer of this protocol names a model
+//! version.
 
 use bytes::Bytes;
+use pilothouse_domain::endpoint::PayloadForm;
 use pilothouse_domain::{Table, Target, TargetFailure};
 use serde::Deserialize;
 use url::Url;
 
 use super::cells::{Rows, parse, write_cell, write_list, write_text};
-use super::{Answer, Call, ModelMetadata, ServingProtocol, below, malformed, wrong_row_count};
+use super::tensors::check_rows;
+use super::{
+    Answer, Call, FacetCall, Lacking, ModelMetadata, ServingProtocol, below, malformed, numbered_columns,
+    wrong_row_count,
+};
 use crate::text::one_line;
 use crate::transport::Failure;
 
 /// The protocol, bound to one target.
 pub(super) struct Mlflow {
     base: Url,
+    payload: PayloadForm,
 }
 
 impl Mlflow {
     pub(super) fn new(target: &Target) -> Self {
-        Self { base: target.url.clone() }
+        Self { base: target.url.clone(), payload: target.payload }
     }
+}
+
+/// The body of `/invocations`. By row and by column a model without names for its columns is given bare lists.
+fn body(table: &Table, form: PayloadForm) -> Vec<u8> {
+    let mut body = Vec::new();
+    match form {
+        PayloadForm::Auto | PayloadForm::DataframeSplit => {
+            body.extend_from_slice(br#"{"dataframe_split":{"columns":"#);
+            write_list(&mut body, &table.columns, |out, column| write_text(out, &column.name));
+            body.extend_from_slice(br#","data":"#);
+            write_rows(&mut body, table);
+            body.push(b'}');
+        }
+        PayloadForm::DataframeRecords => {
+            body.extend_from_slice(br#"{"dataframe_records":"#);
+            write_records(&mut body, table);
+        }
+        PayloadForm::Inputs => {
+            body.extend_from_slice(br#"{"inputs":"#);
+            if numbered_columns(table) { write_rows(&mut body, table) } else { write_columns(&mut body, table) }
+        }
+        PayloadForm::Instances => {
+            body.extend_from_slice(br#"{"instances":"#);
+            if numbered_columns(table) { write_rows(&mut body, table) } else { write_records(&mut body, table) }
+        }
+    }
+    body.push(b'}');
+    body
+}
+
+fn write_rows(body: &mut Vec<u8>, table: &Table) {
+    write_list(body, &table.rows, |out, row| write_list(out, row, write_cell));
+}
+
+fn write_records(body: &mut Vec<u8>, table: &Table) {
+    write_list(body, &table.rows, |out, row| {
+        out.push(b'{');
+        for (index, (column, cell)) in table.columns.iter().zip(row).enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            write_text(out, &column.name);
+            out.push(b':');
+            write_cell(out, cell);
+        }
+        out.push(b'}');
+    });
+}
+
+fn write_columns(body: &mut Vec<u8>, table: &Table) {
+    body.push(b'{');
+    for (index, column) in table.columns.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        write_text(body, &column.name);
+        body.push(b':');
+        write_list(body, &table.rows, |out, row| write_cell(out, &row[index]));
+    }
+    body.push(b'}');
 }
 
 #[derive(Deserialize)]
@@ -47,12 +114,9 @@ impl ServingProtocol for Mlflow {
     }
 
     fn predict_call(&self, table: &Table, _metadata: Option<&ModelMetadata>) -> Result<Call, Failure> {
-        let mut body = br#"{"dataframe_split":{"columns":"#.to_vec();
-        write_list(&mut body, &table.columns, |out, column| write_text(out, &column.name));
-        body.extend_from_slice(br#","data":"#);
-        write_list(&mut body, &table.rows, |out, row| write_list(out, row, write_cell));
-        body.extend_from_slice(b"}}");
-        Ok(Call::post(below(&self.base, &["invocations"]), Bytes::from(body)))
+        check_rows(table)?;
+        let body = Bytes::from(body(table, self.payload));
+        Ok(Call::post(below(&self.base, &["invocations"]), body))
     }
 
     fn read_prediction(&self, body: &[u8], rows: usize) -> Result<Answer, Failure> {
@@ -76,7 +140,17 @@ impl ServingProtocol for Mlflow {
                 "`/version` does not answer with MLflow's version number",
             ));
         }
-        Ok(ModelMetadata { platform: Some(format!("mlflow {version}")), ..ModelMetadata::default() })
+        let server = format!("mlflow {version}");
+        Ok(ModelMetadata { platform: Some(server.clone()), server: Some(server), ..ModelMetadata::default() })
+    }
+
+    fn liveness_call(&self) -> Option<FacetCall> {
+        // `/ping` and `/health` are one route: the model was loaded when the server started.
+        Some(FacetCall { call: Call::get(below(&self.base, &["ping"])), lacking: Lacking::Nothing })
+    }
+
+    fn read_liveness(&self, body: &[u8]) -> Result<(), Failure> {
+        self.read_health(body)
     }
 }
 
@@ -96,6 +170,8 @@ pub(crate) fn is_version_number(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use pilothouse_domain::{Cell, Column, ColumnKind, Outcome, Protocol};
+
+    use serde_json::json;
 
     use super::super::tests::target;
     use super::*;
@@ -117,6 +193,32 @@ mod tests {
             String::from_utf8_lossy(&call.body.unwrap()),
             r#"{"dataframe_split":{"columns":["age","sex"],"data":[[31.0,"f\"m"],[null,null]]}}"#
         );
+    }
+
+    #[test]
+    fn every_form_of_a_request_is_written() {
+        let check = |form: PayloadForm, names: [&str; 2], expect: serde_json::Value| {
+            let column = |name: &str| Column { name: name.into(), kind: ColumnKind::Numeric };
+            let table = Table {
+                columns: names.map(column).to_vec(),
+                rows: vec![vec![Cell::Number(1.0), Cell::Text("x".into())], vec![Cell::Number(2.5), Cell::Missing]],
+            };
+            let mut target = target("http://h/p", Protocol::Mlflow, None);
+            target.payload = form;
+            let call = Mlflow::new(&target).predict_call(&table, None).unwrap();
+            let sent: serde_json::Value = serde_json::from_slice(&call.body.unwrap()).unwrap();
+            assert_eq!(sent, expect, "{form:?}");
+        };
+        let split = json!({"dataframe_split": {"columns": ["a", "b"], "data": [[1.0, "x"], [2.5, null]]}});
+        let records = json!([{"a": 1.0, "b": "x"}, {"a": 2.5, "b": null}]);
+        check(PayloadForm::Auto, ["a", "b"], split.clone());
+        check(PayloadForm::DataframeSplit, ["a", "b"], split);
+        check(PayloadForm::DataframeRecords, ["a", "b"], json!({"dataframe_records": records}));
+        check(PayloadForm::Inputs, ["a", "b"], json!({"inputs": {"a": [1.0, 2.5], "b": ["x", null]}}));
+        check(PayloadForm::Instances, ["a", "b"], json!({"instances": records}));
+        let bare = json!([[1.0, "x"], [2.5, null]]);
+        check(PayloadForm::Inputs, ["0", "1"], json!({"inputs": bare}));
+        check(PayloadForm::Instances, ["0", "1"], json!({"instances": bare}));
     }
 
     #[test]

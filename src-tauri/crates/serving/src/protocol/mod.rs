@@ -7,7 +7,10 @@ mod cells;
 mod json;
 mod mlflow;
 mod open_inference;
+mod predict_v1;
+mod template;
 mod tensors;
+mod torchserve;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
@@ -65,9 +68,27 @@ pub struct TensorSpec {
     pub name: String,
     /// `FP64`, `INT64`, `BYTES`, … (Open Inference Protocol, "Tensor Data Types").
     pub datatype: String,
-    /// Dimensions; -1 where any size is accepted.
+    /// Dimensions; -1 where any size is accepted; empty where the server does not say.
     #[serde(default)]
     pub shape: Vec<i64>,
+    /// Whether a request may leave it out.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// What a server says of one version of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VersionState {
+    /// The version.
+    pub version: String,
+    /// The server's own word, such as `AVAILABLE` or `READY`.
+    pub state: String,
+    /// Whether calls without a version go to it, where the server says so.
+    pub is_default: bool,
+    /// Worker processes, where the server says.
+    pub workers: Option<u32>,
+    /// What else it says, in words.
+    pub detail: Option<String>,
 }
 
 /// What a server says about a model.
@@ -83,6 +104,42 @@ pub struct ModelMetadata {
     pub inputs: Vec<TensorSpec>,
     /// Outputs.
     pub outputs: Vec<TensorSpec>,
+    /// The server software with its version, as it names itself.
+    #[serde(default)]
+    pub server: Option<String>,
+    /// Whether the server says that the model is ready; `None` where this was not asked.
+    #[serde(default)]
+    pub ready: Option<bool>,
+    /// Its versions with their states, where the server lists them.
+    #[serde(default)]
+    pub states: Vec<VersionState>,
+}
+
+/// A health route to be asked beside the probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FacetCall {
+    pub(crate) call: Call,
+    pub(crate) lacking: Lacking,
+}
+
+/// What may be missing at a health route without anything being wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lacking {
+    /// Every server of the protocol has it.
+    Nothing,
+    /// Some servers of the protocol have no such route, or another one at its path.
+    Route,
+    /// Its address is a guess: nothing may listen there, or something that lets us not in.
+    Server,
+}
+
+/// What a readiness route says beyond "ready".
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Readiness {
+    /// The version that calls without a version go to, where the route names it.
+    pub(crate) version: Option<VersionId>,
+    /// In words.
+    pub(crate) detail: Option<String>,
 }
 
 /// One serving protocol, bound to one target.
@@ -110,6 +167,51 @@ pub(crate) trait ServingProtocol: Send + Sync {
         false
     }
 
+    /// Whether servers of this protocol may have no metadata route, so that the further calls alone describe a model.
+    fn metadata_is_optional(&self) -> bool {
+        false
+    }
+
+    /// What to add to the reason why no metadata came.
+    fn metadata_hint(&self) -> Option<String> {
+        None
+    }
+
+    /// Calls that tell more of the model and its server, for people; requests are not shaped by them.
+    fn further_calls(&self) -> Vec<Call> {
+        Vec::new()
+    }
+
+    /// Adds what the answer to the `index`-th of [`Self::further_calls`] says.
+    fn read_further(&self, _index: usize, _body: &[u8], _metadata: &mut ModelMetadata) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// The most rows that one request takes; `None`: any number.
+    fn rows_per_call(&self) -> Option<usize> {
+        None
+    }
+
+    /// Asks whether the server lives, where the protocol has a route for it.
+    fn liveness_call(&self) -> Option<FacetCall> {
+        None
+    }
+
+    /// Judges the answer to [`Self::liveness_call`] with a status of success.
+    fn read_liveness(&self, _body: &[u8]) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Asks whether the model is ready, where the protocol has a route for it.
+    fn readiness_call(&self) -> Option<FacetCall> {
+        None
+    }
+
+    /// Judges the answer to [`Self::readiness_call`] with a status of success.
+    fn read_readiness(&self, _body: &[u8]) -> Result<Readiness, Failure> {
+        Ok(Readiness::default())
+    }
+
     /// A closer reading of an error status, where the protocol gives it a meaning of its own.
     fn special_status(&self, _status: u16, _message: Option<&str>, _is_health: bool) -> Option<TargetFailure> {
         None
@@ -120,6 +222,8 @@ pub(crate) trait ServingProtocol: Send + Sync {
 pub(crate) fn of_target(target: &Target) -> Result<Box<dyn ServingProtocol>, ServingError> {
     Ok(match target.protocol {
         Protocol::OpenInference => Box::new(open_inference::OpenInference::new(target)?),
+        Protocol::PredictV1 => Box::new(predict_v1::PredictV1::new(target)?),
+        Protocol::TorchServe => Box::new(torchserve::TorchServe::new(target)?),
         Protocol::Mlflow => Box::new(mlflow::Mlflow::new(target)),
         Protocol::Json => Box::new(json::Json::new(target)?),
     })
@@ -166,6 +270,11 @@ pub(crate) fn below(base: &Url, segments: &[&str]) -> Url {
     url
 }
 
+/// Whether a table's columns are only numbered (`0`, `1`, `2` …): the model behind has no names for them.
+fn numbered_columns(table: &Table) -> bool {
+    table.columns.iter().enumerate().all(|(index, column)| column.name == index.to_string())
+}
+
 /// A version as an answer spells it, made fit to be stored and shown.
 pub(crate) fn version(text: &str) -> Option<VersionId> {
     let text = one_line(text, 128);
@@ -210,17 +319,7 @@ mod tests {
     use super::*;
 
     pub(super) fn target(url: &str, protocol: Protocol, model: Option<&str>) -> Target {
-        Target {
-            url: url.parse().unwrap(),
-            protocol,
-            model: model.map(str::to_owned),
-            model_version: None,
-            json: None,
-            auth: pilothouse_domain::Auth::None,
-            tls: pilothouse_domain::endpoint::Tls::default(),
-            checks: pilothouse_domain::endpoint::ResponseChecks::default(),
-            probe_input: None,
-        }
+        Target { model: model.map(str::to_owned), ..Target::new(url.parse().unwrap(), protocol) }
     }
 
     fn protocols() -> Vec<Box<dyn ServingProtocol>> {
@@ -233,6 +332,8 @@ mod tests {
         });
         let targets = [
             target("http://h/", Protocol::OpenInference, Some("m")),
+            target("http://h/", Protocol::PredictV1, Some("m")),
+            target("http://h/", Protocol::TorchServe, Some("m")),
             target("http://h/", Protocol::Mlflow, None),
             json,
         ];
@@ -244,6 +345,9 @@ mod tests {
             let _ = protocol.read_prediction(body, rows);
             let _ = protocol.read_metadata(body);
             let _ = protocol.read_health(body);
+            let _ = protocol.read_liveness(body);
+            let _ = protocol.read_readiness(body);
+            let _ = protocol.read_further(0, body, &mut ModelMetadata::default());
             for status in [100, 200, 302, 400, 404, 418, 503, 999] {
                 let _ = status_failure(protocol.as_ref(), status, body, rows == 0);
             }
@@ -267,6 +371,10 @@ mod tests {
                     "\"predictions\"", "\"model_version\"", "\"FP64\"", "\"BYTES\"", "-1", "3", "1e308", "1e999", "NaN",
                     "-Infinity", "null", "true", "\"x\"", "[[1,2],[3]]", "9223372036854775807", "\u{e9}", "\\",
                     "{\"outputs\":[{\"name\":\"p\",\"shape\":", "],\"datatype\":\"INT64\",\"data\":[", "\"version\"",
+                    "{\"model_version_status\":[{\"version\":", "\"state\":\"AVAILABLE\"", "{\"instances\"", "\"ready\"",
+                    "[{\"modelName\":\"m\",\"modelVersion\":\"1\",\"workers\":[", "{\"status\":\"READY\"}", "\"status\"",
+                    "{\"metadata\":{\"signature_def\":{\"signature_def\":{\"serving_default\":{\"inputs\":{",
+                    "\"tensor_shape\":{\"dim\":[{\"size\":",
                 ]),
                 0..30,
             ),

@@ -12,8 +12,12 @@ use url::Url;
 
 use super::cells::{FlatCells, parse};
 use super::tensors::{self, reshape};
-use super::{Answer, Call, ModelMetadata, OutputForm, ServingProtocol, TensorSpec, below, malformed, version};
+use super::{
+    Answer, Call, FacetCall, Lacking, ModelMetadata, OutputForm, Readiness, ServingProtocol, TensorSpec, below,
+    malformed, version,
+};
 use crate::ServingError;
+use crate::text::one_line;
 use crate::transport::Failure;
 
 /// The protocol, bound to one target.
@@ -142,11 +146,62 @@ impl ServingProtocol for OpenInference {
             platform: answer.platform,
             inputs: answer.inputs.unwrap_or_default(),
             outputs: answer.outputs.unwrap_or_default(),
+            ..ModelMetadata::default()
         })
     }
 
     fn needs_metadata(&self) -> bool {
         true
+    }
+
+    fn further_calls(&self) -> Vec<Call> {
+        vec![Call::get(below(&self.base, &["v2"]))]
+    }
+
+    fn read_further(&self, _index: usize, body: &[u8], metadata: &mut ModelMetadata) -> Result<(), Failure> {
+        #[derive(Deserialize)]
+        struct Server {
+            name: String,
+            #[serde(default)]
+            version: Option<String>,
+        }
+        let server: Server = parse(body).map_err(|error| malformed(&error, body, "server metadata"))?;
+        let version = server.version.unwrap_or_default();
+        metadata.server = Some(one_line(&format!("{} {version}", server.name), 120));
+        Ok(())
+    }
+
+    fn liveness_call(&self) -> Option<FacetCall> {
+        Some(FacetCall { call: Call::get(below(&self.base, &["v2", "health", "live"])), lacking: Lacking::Route })
+    }
+
+    fn read_liveness(&self, body: &[u8]) -> Result<(), Failure> {
+        // MLServer and Triton answer with nothing, KServe with {"live": …}.
+        #[derive(Deserialize)]
+        struct Live {
+            live: Option<bool>,
+        }
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(());
+        }
+        match parse::<Live>(body) {
+            Ok(Live { live: Some(false) }) => {
+                Err(Failure::target(TargetFailure::NotReady, "the server answered `live: false`"))
+            }
+            Ok(_) => Ok(()),
+            Err(_) => Err(Failure::target(
+                TargetFailure::ProtocolViolation,
+                "the liveness route answered with a text that is not of the Open Inference Protocol",
+            )),
+        }
+    }
+
+    fn readiness_call(&self) -> Option<FacetCall> {
+        Some(FacetCall { call: self.health_call().ok()?, lacking: Lacking::Nothing })
+    }
+
+    fn read_readiness(&self, body: &[u8]) -> Result<Readiness, Failure> {
+        self.read_health(body).map(|()| Readiness::default())
     }
 
     fn special_status(&self, status: u16, message: Option<&str>, is_health: bool) -> Option<TargetFailure> {
@@ -210,7 +265,7 @@ mod tests {
         let metadata = v2().read_metadata(include_bytes!("../../tests/data/mlserver-1.7.1-metadata.json")).unwrap();
         assert_eq!(
             metadata.inputs[0],
-            TensorSpec { name: "predict".into(), datatype: "FP64".into(), shape: vec![-1, 30] }
+            TensorSpec { name: "predict".into(), datatype: "FP64".into(), shape: vec![-1, 30], optional: false }
         );
         assert_eq!((metadata.platform.as_deref(), metadata.versions.len()), (Some("sklearn"), 0));
         let metadata = v2().read_metadata(include_bytes!("../../tests/data/triton-2.51.0-metadata.json")).unwrap();

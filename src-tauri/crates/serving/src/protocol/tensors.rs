@@ -14,14 +14,7 @@ use crate::transport::Failure;
 /// Inputs named as the columns become one tensor per column; a single input becomes one matrix; without any metadata a
 /// matrix named `predict` in `FP64`, which `MLServer`'s scikit-learn runtime accepts under any name.
 pub(super) fn infer_body(table: &Table, inputs: &[TensorSpec]) -> Result<Vec<u8>, Failure> {
-    if let Some(row) = table.rows.iter().position(|row| row.len() != table.columns.len()) {
-        return Err(misfit(format!(
-            "row {} has {} cells for {} columns",
-            row + 1,
-            table.rows[row].len(),
-            table.columns.len()
-        )));
-    }
+    check_rows(table)?;
     let mut body = br#"{"id":"pilothouse","inputs":["#.to_vec();
     if let Some(order) = columns_of(table, inputs) {
         for (index, (input, column)) in inputs.iter().zip(order).enumerate() {
@@ -41,21 +34,35 @@ pub(super) fn infer_body(table: &Table, inputs: &[TensorSpec]) -> Result<Vec<u8>
     Ok(body)
 }
 
+/// Every row has a cell for every column.
+pub(super) fn check_rows(table: &Table) -> Result<(), Failure> {
+    match table.rows.iter().position(|row| row.len() != table.columns.len()) {
+        None => Ok(()),
+        Some(row) => Err(misfit(format!(
+            "row {} has {} cells for {} columns",
+            row + 1,
+            table.rows[row].len(),
+            table.columns.len()
+        ))),
+    }
+}
+
 fn default_input(table: &Table) -> TensorSpec {
     let has_text = table.columns.iter().any(|column| column.kind == ColumnKind::Categorical);
     let datatype = if has_text { "BYTES" } else { "FP64" };
-    TensorSpec { name: "predict".into(), datatype: datatype.into(), shape: vec![-1, -1] }
+    TensorSpec { name: "predict".into(), datatype: datatype.into(), shape: vec![-1, -1], optional: false }
 }
 
 /// For each input the column of its name, when inputs and columns have the same names.
-fn columns_of(table: &Table, inputs: &[TensorSpec]) -> Option<Vec<usize>> {
+pub(super) fn columns_of(table: &Table, inputs: &[TensorSpec]) -> Option<Vec<usize>> {
     if inputs.len() != table.columns.len() || inputs.is_empty() {
         return None;
     }
     inputs.iter().map(|input| table.columns.iter().position(|column| column.name == input.name)).collect()
 }
 
-fn names_that_differ(table: &Table, inputs: &[TensorSpec]) -> String {
+/// How the names of a table's columns differ from those of the model's inputs.
+pub(super) fn names_that_differ(table: &Table, inputs: &[TensorSpec]) -> String {
     let list = |names: Vec<&str>| {
         let more = if names.len() > 5 { format!(" and {} more", names.len() - 5) } else { String::new() };
         format!(
@@ -97,7 +104,8 @@ fn write_column(body: &mut Vec<u8>, table: &Table, input: &TensorSpec, column: u
     write_tensor(body, table, input, &shape, cells)
 }
 
-fn write_matrix(body: &mut Vec<u8>, table: &Table, input: &TensorSpec) -> Result<(), Failure> {
+/// A single input takes as many values per row as the table has columns, where its shape says how many.
+pub(super) fn check_width(table: &Table, input: &TensorSpec) -> Result<(), Failure> {
     let width = table.columns.len();
     let takes = input.shape.get(1..).filter(|rest| !rest.is_empty()).map(|rest| rest.iter().product::<i64>());
     if let Some(takes) = takes
@@ -110,6 +118,12 @@ fn write_matrix(body: &mut Vec<u8>, table: &Table, input: &TensorSpec) -> Result
             input.name
         )));
     }
+    Ok(())
+}
+
+fn write_matrix(body: &mut Vec<u8>, table: &Table, input: &TensorSpec) -> Result<(), Failure> {
+    check_width(table, input)?;
+    let width = table.columns.len();
     let cells = table.rows.iter().flat_map(|row| row.iter().zip(0..));
     write_tensor(body, table, input, &[table.rows.len(), width], cells)
 }
@@ -148,15 +162,17 @@ fn write_tensor<'a>(
 
 /// The families of tensor data types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Datatype {
+pub(super) enum Datatype {
     Float,
     Integer,
     Bool,
     Bytes,
+    /// Nothing is known of it: cells are written as they are.
+    Any,
 }
 
 impl Datatype {
-    fn of(name: &str) -> Self {
+    pub(super) fn of(name: &str) -> Self {
         match name {
             "BOOL" => Self::Bool,
             "BYTES" => Self::Bytes,
@@ -165,12 +181,13 @@ impl Datatype {
         }
     }
 
-    fn write(self, out: &mut Vec<u8>, cell: &Cell) -> Result<(), String> {
+    /// Appends a cell, or says what it holds that this type does not take.
+    pub(super) fn write(self, out: &mut Vec<u8>, cell: &Cell) -> Result<(), String> {
         match (self, cell) {
             // NumPy reads `null` as NaN in a tensor of floats.
-            (Self::Float, Cell::Number(_) | Cell::Missing) | (Self::Bytes, Cell::Text(_) | Cell::Missing) => {
-                write_cell(out, cell);
-            }
+            (Self::Any, _)
+            | (Self::Float, Cell::Number(_) | Cell::Missing)
+            | (Self::Bytes, Cell::Text(_) | Cell::Missing) => write_cell(out, cell),
             (Self::Integer, Cell::Number(number)) if number.fract() == 0.0 && number.abs() < 9.0e15 => {
                 out.extend_from_slice((*number as i64).to_string().as_bytes());
             }
@@ -238,7 +255,7 @@ mod tests {
     }
 
     fn input(name: &str, datatype: &str, shape: &[i64]) -> TensorSpec {
-        TensorSpec { name: name.into(), datatype: datatype.into(), shape: shape.to_vec() }
+        TensorSpec { name: name.into(), datatype: datatype.into(), shape: shape.to_vec(), optional: false }
     }
 
     fn number(value: f64) -> Cell {
