@@ -19,7 +19,22 @@ pub(crate) fn png(svg: &str, size: Size) -> Result<Vec<u8>, ChartError> {
     let too_large = || ChartError::Size { width: size.width, height: size.height, scale: size.scale };
     let mut picture = Pixmap::new(pixels(size.width), pixels(size.height)).ok_or_else(too_large)?;
     resvg::render(&tree, Transform::from_scale(size.scale, size.scale), &mut picture.as_mut());
-    picture.encode_png().map_err(|error| ChartError::Png(error.to_string()))
+    encode(picture).map_err(|error| ChartError::Png(error.to_string()))
+}
+
+/// The picture's bytes. Compressed fast: a chart is mostly one colour, which also the fast way makes small, and the person
+/// who saves it waits.
+fn encode(picture: Pixmap) -> Result<Vec<u8>, png::EncodingError> {
+    let (width, height) = (picture.width(), picture.height());
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgba);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::Fast);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&picture.take_demultiplied())?;
+    writer.finish()?;
+    Ok(bytes)
 }
 
 /// The one font; read once.
