@@ -131,6 +131,20 @@ describe("settings", () => {
     expect(app.theme).toBe("light");
     expect(document.documentElement.dataset.theme).toBe("light");
   });
+  it("does not undo what was saved elsewhere since the settings were loaded", async () => {
+    const { backend } = start("#/endpoint/1/settings");
+    await userEvent.type(await screen.findByTestId("connect-name"), "-mine");
+    const { draft, revision } = await backend.call("endpoint", { id: 1 });
+    await backend.call("endpoint_update", { id: 1, revision, draft: { ...draft, environment: "staging" } });
+    await userEvent.click(screen.getByTestId("settings-save"));
+    await userEvent.click(await screen.findByTestId("settings-load"));
+    await waitFor(() => expect(screen.queryByTestId("settings-overtaken")).toBeNull());
+    const name = screen.getByTestId<HTMLInputElement>("connect-name");
+    expect(name.value).toBe("credit-risk");
+    await userEvent.type(name, "-2");
+    await userEvent.click(screen.getByTestId("settings-save"));
+    await waitFor(async () => expect((await backend.call("endpoint", { id: 1 })).draft).toMatchObject({ name: "credit-risk-2", environment: "staging" }));
+  });
   it("removes an endpoint only with its name typed", async () => {
     const { backend, app } = start("#/endpoint/5/settings");
     await userEvent.click(await screen.findByTestId("remove-open"));

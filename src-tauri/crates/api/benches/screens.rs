@@ -41,10 +41,9 @@ fn fill_database(path: &Path, endpoints: usize, span_ms: i64) -> Vec<EndpointId>
     let start = TimestampMs(now.as_millis() as i64 - span_ms);
     fill_from(&store, &ids, start, span_ms / INTERVAL_MS, INTERVAL_MS);
     for endpoint in store.endpoints().expect("the endpoints") {
-        let paused = pilothouse_domain::Endpoint { paused: true, ..endpoint };
-        store.update_endpoint(&paused).expect("an endpoint is stored");
+        store.pause_endpoint(endpoint.id, true).expect("an endpoint is paused");
         let source = pilothouse_domain::version::VersionSource::Endpoint;
-        store.observe_version(paused.id, &"7".into(), start, source).expect("a version is stored");
+        store.observe_version(endpoint.id, &"7".into(), start, source).expect("a version is stored");
     }
     store.close().expect("the file is closed");
     ids

@@ -16,7 +16,7 @@ macro_rules! commands {
             detect(DetectRequest) -> Detection, "What stands behind a URL.";
             connect_test(ConnectTestRequest) -> ProbeResult, "Probes a draft once without saving it.";
             endpoint_add(EndpointAddRequest) -> Created, "Connects an endpoint.";
-            endpoint_update(EndpointUpdateRequest) -> Empty, "Changes an endpoint's settings.";
+            endpoint_update(EndpointUpdateRequest) -> EndpointUpdated, "Changes an endpoint's settings.";
             endpoint_remove(EndpointRemoveRequest) -> Empty, "Removes an endpoint with its history.";
             endpoint_pause(EndpointPauseRequest) -> Empty, "Pauses or resumes probing.";
             probe_now(EndpointRequest) -> ProbeResult, "Probes an endpoint at once and records it.";

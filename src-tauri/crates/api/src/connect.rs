@@ -8,8 +8,8 @@ use pilothouse_domain::{
 use url::Url;
 
 use crate::types::{
-    AuthDraft, ConnectTestRequest, ControlPlaneDraft, Created, DetectRequest, DetectedModel, Detection, Empty,
-    EndpointAddRequest, EndpointDraft, EndpointUpdateRequest, JsonDraft, ProbeResult, ReloadDraft,
+    AuthDraft, ConnectTestRequest, ControlPlaneDraft, Created, DetectRequest, DetectedModel, Detection,
+    EndpointAddRequest, EndpointDraft, EndpointUpdateRequest, EndpointUpdated, JsonDraft, ProbeResult, ReloadDraft,
 };
 use crate::{Api, ApiError, Code, convert, tables};
 
@@ -71,13 +71,14 @@ impl Api {
         Ok(Created { id: self.engine.add_endpoint(endpoint).await?.0 })
     }
 
-    /// Changes an endpoint's settings.
-    pub async fn endpoint_update(&self, request: EndpointUpdateRequest) -> Result<Empty, ApiError> {
+    /// Changes an endpoint's settings. A conflict when they were changed since the draft was made.
+    pub async fn endpoint_update(&self, request: EndpointUpdateRequest) -> Result<EndpointUpdated, ApiError> {
         let before = self.engine.endpoint(EndpointId(request.id)).await?;
         // Text that was not touched stands for the very rows it was made from: a category `1` would be read as a number.
         let rows_untouched = request.draft.probe_rows == before.target.probe_input.as_ref().map(tables::to_json);
         let mut endpoint = self.endpoint_from(request.draft).await?;
         endpoint.id = before.id;
+        endpoint.revision = request.revision;
         if rows_untouched {
             endpoint.target.probe_input = before.target.probe_input;
         }
@@ -89,8 +90,7 @@ impl Api {
         endpoint.probe.first_byte_timeout_ms = before.probe.first_byte_timeout_ms;
         endpoint.probe.fresh_connection_every = before.probe.fresh_connection_every;
         endpoint.probe.max_response_bytes = before.probe.max_response_bytes;
-        self.engine.update_endpoint(endpoint).await?;
-        Ok(Empty {})
+        Ok(EndpointUpdated { revision: self.engine.update_endpoint(endpoint).await? })
     }
 
     async fn endpoint_from(&self, draft: EndpointDraft) -> Result<Endpoint, ApiError> {
@@ -145,6 +145,7 @@ impl Api {
             metrics: None,
             paused: false,
             created: TimestampMs(0),
+            revision: 0,
         })
     }
 }

@@ -66,7 +66,7 @@ fn secret_code(error: &SecretError) -> Code {
 fn store_code(error: &StoreError) -> (Code, Option<&'static str>) {
     match error {
         StoreError::NotFound { .. } => (Code::NotFound, None),
-        StoreError::NameTaken { .. } => (Code::Conflict, None),
+        StoreError::NameTaken { .. } | StoreError::Stale { .. } => (Code::Conflict, None),
         StoreError::RunInProgress { .. } | StoreError::PlanUsed { .. } | StoreError::RunFinished { .. } => {
             (Code::Conflict, None)
         }

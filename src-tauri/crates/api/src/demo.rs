@@ -107,10 +107,11 @@ impl Api {
             metrics: None,
             paused: false,
             created: TimestampMs(0),
+            revision: 0,
         };
         match self.engine.endpoint_by_name(&member.name).await {
             Ok(known) if matches!(known.control_plane, Some(ControlPlaneConfig::Demo { .. })) => {
-                self.engine.update_endpoint(Endpoint { id: known.id, ..endpoint }).await?;
+                self.engine.update_endpoint(Endpoint { id: known.id, revision: known.revision, ..endpoint }).await?;
             }
             // A person's own endpoint of the same name stays untouched.
             Ok(_) => {}

@@ -32,6 +32,7 @@ impl Api {
         Ok(EndpointDetail {
             row: self.fleet_row(&endpoint).await?,
             draft: connect::draft(&endpoint, golden_set.as_deref()),
+            revision: endpoint.revision,
             control_plane: endpoint.control_plane.as_ref().map(versions::control_plane_in_words),
             golden_set: golden_set.as_deref().map(golden_set_summary),
             events: events.iter().map(|event| timeline::event(event, Some(&endpoint.name))).collect(),

@@ -42,6 +42,10 @@ pub struct Endpoint {
     pub paused: bool,
     /// When it was connected.
     pub created: TimestampMs,
+    /// The store's count of changes of these settings, 1 when they are new; 0 before they are stored. Not a setting
+    /// itself: it tells whether somebody else changed them since they were read.
+    #[serde(skip)]
+    pub revision: i64,
 }
 
 /// Where an endpoint runs. `production` is guarded more strictly.

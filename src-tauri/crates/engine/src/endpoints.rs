@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pilothouse_domain::version::VersionSource;
-use pilothouse_domain::{Endpoint, EndpointId, EventKind, Health, HealthState, Probe, TimestampMs};
+use pilothouse_domain::{Endpoint, EndpointId, EventKind, Health, Probe, TimestampMs};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -26,6 +26,7 @@ impl Engine {
         let new = endpoint.clone();
         let id = self.with_store(move |store| store.add_endpoint(&new)).await?;
         endpoint.id = id;
+        endpoint.revision = 1;
         let after = settings_json(&endpoint);
         self.record_audit("endpoint.add", Some(id), "", Value::Null, after, Value::Null).await?;
         self.record_event(Some(id), self.now(), EventKind::EndpointAdded).await?;
@@ -36,23 +37,26 @@ impl Engine {
         Ok(id)
     }
 
-    /// Changes an endpoint's settings. Its history stays, and so does whether it is paused.
-    pub async fn update_endpoint(&self, mut endpoint: Endpoint) -> Result<(), EngineError> {
+    /// Changes an endpoint's settings and gives back their new revision. Its history stays, and so does whether it is
+    /// paused. Refused when the settings were changed since `endpoint.revision` was read.
+    pub async fn update_endpoint(&self, mut endpoint: Endpoint) -> Result<i64, EngineError> {
         endpoint.validate()?;
         let _changing = self.inner.changing.lock().await;
         let before = self.endpoint(endpoint.id).await?;
         endpoint.created = before.created;
         endpoint.paused = before.paused;
-        if endpoint == before {
-            return Ok(());
+        if (Endpoint { revision: before.revision, ..endpoint.clone() }) == before {
+            return Ok(before.revision);
         }
         let id = endpoint.id;
         let new = endpoint.clone();
-        self.with_store(move |store| store.update_endpoint(&new)).await?;
+        let revision = self.with_store(move |store| store.update_endpoint(&new)).await?;
+        endpoint.revision = revision;
         let (before, after) = (settings_json(&before), settings_json(&endpoint));
         self.record_audit("endpoint.update", Some(id), "", before, after, Value::Null).await?;
         self.record_event(Some(id), self.now(), EventKind::EndpointChanged).await?;
-        self.rewatch(endpoint).await
+        self.rewatch(endpoint).await?;
+        Ok(revision)
     }
 
     /// Removes an endpoint with its history.
@@ -77,8 +81,7 @@ impl Engine {
             return Ok(());
         }
         endpoint.paused = paused;
-        let new = endpoint.clone();
-        self.with_store(move |store| store.update_endpoint(&new)).await?;
+        self.with_store(move |store| store.pause_endpoint(id, paused)).await?;
         self.record_event(Some(id), self.now(), if paused { EventKind::Paused } else { EventKind::Resumed }).await?;
         self.rewatch(endpoint).await
     }
@@ -112,30 +115,6 @@ impl Engine {
             }
         }
         Ok(names)
-    }
-
-    /// The state of one endpoint as this process knows it: health, since when, why. From the store when this process does
-    /// not watch it.
-    pub async fn health_of(&self, endpoint: &Endpoint) -> Result<HealthState, EngineError> {
-        let id = endpoint.id;
-        let stored = match self.watched(id) {
-            Some(_) => None,
-            None => self.with_store(move |store| store.health_of(id)).await?,
-        };
-        Ok(self.health_known(endpoint, stored))
-    }
-
-    /// [`Engine::health_of`] for a caller that has read the store already; `stored` is what it says of this endpoint.
-    pub fn health_known(&self, endpoint: &Endpoint, stored: Option<HealthState>) -> HealthState {
-        if let Some(watched) = self.watched(endpoint.id) {
-            let tracker = lock(&watched.health);
-            return HealthState { health: tracker.health(), since: tracker.since(), reason: tracker.reason() };
-        }
-        stored.unwrap_or_else(|| HealthState {
-            health: if endpoint.paused { Health::Paused } else { Health::Unknown },
-            since: endpoint.created,
-            reason: "not checked yet".to_owned(),
-        })
     }
 
     pub(crate) fn watched(&self, id: EndpointId) -> Option<Arc<Watched>> {

@@ -20,7 +20,13 @@ CREATE TABLE endpoint (
     settings TEXT NOT NULL
 ) STRICT;";
 
-const COLUMNS: &str = "id, name, environment, paused, created_ms, settings";
+/// Counts the changes of a row, pausing apart: two programs that read the same settings cannot both write them back.
+pub(crate) const V4: &str = "ALTER TABLE endpoint ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;";
+
+/// What [`decode`] and [`is_as_stored`] read, in this order.
+pub(crate) const COLUMNS: &str = "id, name, environment, paused, created_ms, settings, revision";
+/// The number of [`COLUMNS`].
+pub(crate) const N_COLUMNS: usize = 7;
 const WHAT: &str = "endpoint";
 
 #[derive(Serialize, Deserialize)]
@@ -34,7 +40,7 @@ struct Settings<'a> {
 }
 
 impl Store {
-    /// Stores a new endpoint (its `id` is ignored) and returns its number. [`StoreError::NameTaken`] when another
+    /// Stores a new endpoint (its `id` and `revision` are ignored) and returns its number. [`StoreError::NameTaken`] when another
     /// endpoint has the name.
     pub fn add_endpoint(&self, endpoint: &Endpoint) -> Result<EndpointId, StoreError> {
         let settings = settings_json(endpoint)?;
@@ -50,26 +56,35 @@ impl Store {
         })
     }
 
-    /// Replaces everything about the endpoint `endpoint.id`.
-    pub fn update_endpoint(&self, endpoint: &Endpoint) -> Result<(), StoreError> {
+    /// Replaces the settings of the endpoint `endpoint.id` and returns their new revision. [`StoreError::Stale`] when they
+    /// were changed since `endpoint.revision` was read. Whether it is paused stays, see [`Store::pause_endpoint`].
+    pub fn update_endpoint(&self, endpoint: &Endpoint) -> Result<i64, StoreError> {
         let settings = settings_json(endpoint)?;
         let endpoint = endpoint.clone();
         self.write("change the endpoint", move |connection| {
             let changed = connection
                 .prepare_cached(
-                    "UPDATE endpoint SET name = ?2, environment = ?3, paused = ?4, created_ms = ?5, settings = ?6
-                     WHERE id = ?1",
+                    "UPDATE endpoint SET name = ?3, environment = ?4, settings = ?5, revision = revision + 1
+                     WHERE id = ?1 AND revision = ?2",
                 )?
-                .execute((
-                    endpoint.id.0,
-                    &endpoint.name,
-                    &endpoint.environment.0,
-                    endpoint.paused,
-                    endpoint.created.0,
-                    settings,
-                ))
+                .execute((endpoint.id.0, endpoint.revision, &endpoint.name, &endpoint.environment.0, settings))
                 .map_err(|error| name_taken(error, &endpoint.name))?;
-            if changed == 0 { Err(StoreError::not_found(WHAT, &endpoint.id)) } else { Ok(()) }
+            if changed == 1 {
+                return Ok(endpoint.revision + 1);
+            }
+            // The name it has now, by which a person finds it.
+            let found = find(connection, "id = ?1", endpoint.id.0)?;
+            let found = found.ok_or_else(|| StoreError::not_found(WHAT, &endpoint.id))?;
+            Err(StoreError::Stale { what: WHAT, name: found.name })
+        })
+    }
+
+    /// Pauses or resumes an endpoint. No change of its settings: those read before can still be written back.
+    pub fn pause_endpoint(&self, id: EndpointId, paused: bool) -> Result<(), StoreError> {
+        self.write("pause the endpoint", move |connection| {
+            let changed =
+                connection.prepare_cached("UPDATE endpoint SET paused = ?2 WHERE id = ?1")?.execute((id.0, paused))?;
+            if changed == 0 { Err(StoreError::not_found(WHAT, &id)) } else { Ok(()) }
         })
     }
 
@@ -132,7 +147,13 @@ fn find(connection: &Connection, condition: &str, key: impl rusqlite::ToSql) -> 
     rows.next()?.map(decode).transpose()
 }
 
-fn decode(row: &Row<'_>) -> Result<Endpoint, StoreError> {
+/// Whether a row still says what was read from it before, told without reading its settings.
+pub(crate) fn is_as_stored(endpoint: &Endpoint, row: &Row<'_>) -> Result<bool, StoreError> {
+    Ok(endpoint.revision == row.get::<_, i64>(6)? && endpoint.paused == row.get::<_, bool>(3)?)
+}
+
+/// The endpoint in a row of [`COLUMNS`].
+pub(crate) fn decode(row: &Row<'_>) -> Result<Endpoint, StoreError> {
     let id = EndpointId(row.get(0)?);
     let settings: Settings<'_> = from_json(WHAT, &id, row.get_ref(5)?.as_str().unwrap_or_default())?;
     Ok(Endpoint {
@@ -146,6 +167,7 @@ fn decode(row: &Row<'_>) -> Result<Endpoint, StoreError> {
         metrics: settings.metrics.into_owned(),
         paused: row.get(3)?,
         created: TimestampMs(row.get(4)?),
+        revision: row.get(6)?,
     })
 }
 
@@ -183,10 +205,12 @@ mod tests {
         stored.evaluation =
             Some(EvaluationConfig { golden_set: pilothouse_domain::GoldenSetId(3), interval_ms: 5_000 });
         stored.id = store.add_endpoint(&stored).unwrap();
+        stored.revision = 1;
         assert_eq!(store.endpoint(stored.id).unwrap().as_ref(), Some(&stored));
         stored.name = "credit risk".to_owned();
+        stored.revision = store.update_endpoint(&stored).unwrap();
+        store.pause_endpoint(stored.id, true).unwrap();
         stored.paused = true;
-        store.update_endpoint(&stored).unwrap();
         assert_eq!(store.endpoint_by_name("credit risk").unwrap().as_ref(), Some(&stored));
         assert_eq!(store.endpoint_by_name("credit-risk").unwrap(), None);
         store.add_endpoint(&endpoint("Adult")).unwrap();
@@ -200,13 +224,35 @@ mod tests {
         store.add_endpoint(&endpoint("wine")).unwrap();
         let mut other = endpoint("diabetes");
         other.id = store.add_endpoint(&other).unwrap();
+        other.revision = 1;
         other.name = "wine".to_owned();
-        for refused in [store.add_endpoint(&endpoint("wine")).map(drop), store.update_endpoint(&other)] {
+        for refused in [store.add_endpoint(&endpoint("wine")).map(drop), store.update_endpoint(&other).map(drop)] {
             assert!(matches!(refused, Err(StoreError::NameTaken { ref name, .. }) if name == "wine"), "{refused:?}");
         }
         other.id = EndpointId(99);
         other.name = "other".to_owned();
         assert!(matches!(store.update_endpoint(&other), Err(StoreError::NotFound { .. })));
+        assert!(matches!(store.pause_endpoint(other.id, true), Err(StoreError::NotFound { .. })));
+    }
+
+    #[test]
+    fn of_two_changes_of_the_same_settings_the_second_is_refused() {
+        let (folder, store) = store();
+        let other = Store::open(&folder.path().join("pilothouse.db"), &crate::OpenOptions::default()).unwrap();
+        let id = store.add_endpoint(&endpoint("wine")).unwrap();
+        let (mut mine, mut theirs) = (store.endpoint(id).unwrap().unwrap(), other.endpoint(id).unwrap().unwrap());
+        mine.environment = Environment("mine".to_owned());
+        theirs.probe.interval_ms = 7_000;
+        assert_eq!(store.update_endpoint(&mine).unwrap(), 2);
+        let refused = other.update_endpoint(&theirs);
+        assert!(matches!(refused, Err(StoreError::Stale { ref name, .. }) if name == "wine"), "{refused:?}");
+        assert_eq!(other.endpoint(id).unwrap().unwrap(), Endpoint { revision: 2, ..mine });
+        // Read again, it goes through; a pause in between is no change of the settings.
+        let again = other.endpoint(id).unwrap().unwrap();
+        store.pause_endpoint(id, true).unwrap();
+        other.update_endpoint(&Endpoint { probe: theirs.probe, ..again }).unwrap();
+        let both = store.endpoint(id).unwrap().unwrap();
+        assert_eq!((&*both.environment.0, both.probe.interval_ms, both.paused), ("mine", 7_000, true));
     }
 
     #[test]

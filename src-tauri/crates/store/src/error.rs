@@ -124,6 +124,16 @@ pub enum StoreError {
         /// The name.
         name: String,
     },
+    /// The settings were changed by somebody else since they were read. Nothing was changed.
+    #[error(
+        "the settings of {what} `{name}` were changed meanwhile, so yours were not stored; load them again and repeat your change"
+    )]
+    Stale {
+        /// Kind of record.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// The value breaks a rule of what can be stored.
     #[error("this {what} cannot be stored: {problem}")]
     Invalid {

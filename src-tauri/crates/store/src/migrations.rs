@@ -30,6 +30,7 @@ const MIGRATIONS: &[&[&str]] = &[
     ],
     &[events::V2, text::V2],
     &[server_metrics::V3],
+    &[endpoints::V4],
 ];
 
 /// The newest schema version.

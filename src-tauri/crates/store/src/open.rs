@@ -292,7 +292,11 @@ mod tests {
             "max_response_bytes":1,"confirm_after":1,"recover_after":1,"degraded_above_ms":null},"evaluation":null,
             "control_plane":null}"#;
         connection
-            .execute("INSERT INTO endpoint VALUES (1, 'wine', 'staging', 0, 5, ?1)", [settings])
+            .execute(
+                "INSERT INTO endpoint (id, name, environment, paused, created_ms, settings)
+                 VALUES (1, 'wine', 'staging', 0, 5, ?1)",
+                [settings],
+            )
             .and_then(|_| connection.execute("INSERT INTO text (id, value) VALUES (1, '7')", []))
             .and_then(|_| {
                 connection.execute(

@@ -40,6 +40,7 @@ pub(crate) fn endpoint(name: &str) -> Endpoint {
         metrics: None,
         paused: false,
         created: MONDAY,
+        revision: 0,
     }
 }
 

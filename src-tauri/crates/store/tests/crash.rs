@@ -49,6 +49,7 @@ fn endpoint(name: &str) -> Endpoint {
         metrics: None,
         paused: false,
         created: TimestampMs(MONDAY),
+        revision: 0,
     }
 }
 

@@ -23,6 +23,7 @@ pub fn endpoint(name: &str, url: &Url) -> Endpoint {
         metrics: None,
         paused: false,
         created: TimestampMs(0),
+        revision: 0,
     }
 }
 

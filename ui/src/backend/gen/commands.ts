@@ -26,7 +26,7 @@ export interface Commands {
   /** Connects an endpoint. */
   endpoint_add: { request: EndpointAddRequest; response: Created };
   /** Changes an endpoint's settings. */
-  endpoint_update: { request: EndpointUpdateRequest; response: Empty };
+  endpoint_update: { request: EndpointUpdateRequest; response: EndpointUpdated };
   /** Removes an endpoint with its history. */
   endpoint_remove: { request: EndpointRemoveRequest; response: Empty };
   /** Pauses or resumes probing. */

@@ -554,6 +554,10 @@ row: FleetRow,
  */
 draft: EndpointDraft, 
 /**
+ * The revision of these settings; a change names it, so that it cannot undo somebody else's.
+ */
+revision: number, 
+/**
  * Control plane in words ("MLflow registry, alias champion"), if any.
  */
 control_plane: string | null, 
@@ -699,9 +703,22 @@ export type EndpointUpdateRequest = {
  */
 id: number, 
 /**
+ * The revision of the settings from which the draft was made.
+ */
+revision: number, 
+/**
  * The draft.
  */
 draft: EndpointDraft, };
+
+/**
+ * Settings were changed.
+ */
+export type EndpointUpdated = { 
+/**
+ * Their new revision.
+ */
+revision: number, };
 
 /**
  * One evaluation.

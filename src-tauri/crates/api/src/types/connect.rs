@@ -233,8 +233,17 @@ border! {
     pub struct EndpointUpdateRequest {
         /// Endpoint.
         pub id: i64,
+        /// The revision of the settings from which the draft was made.
+        pub revision: i64,
         /// The draft.
         pub draft: EndpointDraft,
+    }
+
+    /// Settings were changed.
+    #[derive(Copy, Eq)]
+    pub struct EndpointUpdated {
+        /// Their new revision.
+        pub revision: i64,
     }
 
     /// Removes an endpoint with its history.

@@ -9,6 +9,8 @@ border! {
         pub row: FleetRow,
         /// Settings as they can be edited.
         pub draft: super::EndpointDraft,
+        /// The revision of these settings; a change names it, so that it cannot undo somebody else's.
+        pub revision: i64,
         /// Control plane in words ("MLflow registry, alias champion"), if any.
         pub control_plane: Option<String>,
         /// Golden set, if any.

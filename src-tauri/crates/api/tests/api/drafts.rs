@@ -63,20 +63,28 @@ async fn saving_an_untouched_draft_changes_nothing() {
         auth: Auth::Basic { username: "ops".into(), secret: "mlflow".into() },
         reload: Some(Reload::Command { program: "/usr/bin/true".into(), args: vec!["-x".into()], timeout_ms: 5_000 }),
     });
-    api.engine().update_endpoint(full.clone()).await.unwrap();
+    full.revision = api.engine().update_endpoint(full.clone()).await.unwrap();
     api.engine().pause_endpoint(EndpointId(id), true).await.unwrap();
     full.paused = true;
     assert_eq!(api.engine().endpoint(EndpointId(id)).await.unwrap(), full);
 
-    let draft = api.endpoint(EndpointRequest { id }).await.unwrap().draft;
-    api.endpoint_update(EndpointUpdateRequest { id, draft: draft.clone() }).await.unwrap();
+    let detail = api.endpoint(EndpointRequest { id }).await.unwrap();
+    let (revision, draft) = (detail.revision, detail.draft);
+    let saved = api.endpoint_update(EndpointUpdateRequest { id, revision, draft: draft.clone() }).await.unwrap();
+    assert_eq!(saved.revision, revision);
     assert_eq!(api.engine().endpoint(EndpointId(id)).await.unwrap(), full);
     assert_eq!(api.endpoint(EndpointRequest { id }).await.unwrap().draft, draft);
 
     // One change is one change.
-    let changed = EndpointDraft { interval_ms: 20_000, ..draft };
-    api.endpoint_update(EndpointUpdateRequest { id, draft: changed }).await.unwrap();
+    let changed = EndpointDraft { interval_ms: 20_000, ..draft.clone() };
+    full.revision = api.endpoint_update(EndpointUpdateRequest { id, revision, draft: changed }).await.unwrap().revision;
     full.probe.interval_ms = 20_000;
+    assert_eq!(api.engine().endpoint(EndpointId(id)).await.unwrap(), full);
+    // A second form that was filled in before that change does not undo it.
+    let stale = EndpointDraft { environment: "production".into(), ..draft };
+    let refused = api.endpoint_update(EndpointUpdateRequest { id, revision, draft: stale }).await.unwrap_err();
+    assert_eq!(refused.code, Code::Conflict);
+    assert!(refused.message.contains("`loans` were changed meanwhile"), "{refused:?}");
     assert_eq!(api.engine().endpoint(EndpointId(id)).await.unwrap(), full);
     api.stop().await;
 }

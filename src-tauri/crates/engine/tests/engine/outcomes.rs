@@ -25,7 +25,7 @@ async fn down_is_confirmed_and_recovery_too() {
     until_health(&engine, id, Health::Down).await;
     let back = FakeServer::start(answer()).await;
     let mut moved = json_endpoint("wine", &back);
-    moved.id = id;
+    (moved.id, moved.revision) = (id, 1);
     engine.update_endpoint(moved).await.unwrap();
     until_health(&engine, id, Health::Healthy).await;
     engine.stop().await;

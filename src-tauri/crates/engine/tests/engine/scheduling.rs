@@ -122,7 +122,7 @@ async fn pausing_changing_and_removing_take_effect() {
 
     // Settings changed meanwhile keep the pause, and the new address is used at once.
     let mut moved = json_endpoint("wine", &new);
-    moved.id = id;
+    (moved.id, moved.revision) = (id, 1);
     engine.update_endpoint(moved).await.unwrap();
     until_asked(&new, 2).await;
     let asked = old.requests().len();

@@ -1,6 +1,8 @@
 //! Changing settings while they are used, from several sides at once.
 
-use pilothouse_domain::Environment;
+use pilothouse_domain::{Endpoint, Environment};
+use pilothouse_engine::EngineError;
+use pilothouse_store::StoreError;
 use pilothouse_testkit::FakeServer;
 
 use crate::support::{Place, answer, events, json_endpoint};
@@ -27,6 +29,13 @@ async fn changes_at_once_do_not_undo_each_other() {
         let now = engine.endpoint(id).await.unwrap();
         assert_eq!((now.environment.0.as_str(), now.paused), (&*format!("round-{round}"), paused));
     }
+    // A change of settings that are not those of now is refused, unless it would change nothing.
+    let now = engine.endpoint(id).await.unwrap();
+    let old = Endpoint { revision: now.revision - 1, environment: Environment("old".into()), ..now.clone() };
+    let refused = engine.update_endpoint(old).await.unwrap_err();
+    assert!(matches!(refused, EngineError::Store(StoreError::Stale { .. })), "{refused}");
+    let same = Endpoint { revision: 1, ..now.clone() };
+    assert_eq!(engine.update_endpoint(same).await.unwrap(), now.revision);
     engine.stop().await;
     let audit = engine.store().audit_entries(100, None).unwrap();
     assert_eq!(audit.iter().filter(|entry| entry.action == "endpoint.update").count(), 20);
