@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pilothouse_api::types::Empty;
+use pilothouse_api::types::{Empty, FleetRequest};
 use pilothouse_api::{Api, ApiError, Code};
 use pilothouse_secrets::Secrets;
 use tauri::{AppHandle, Manager as _};
@@ -58,7 +58,7 @@ pub(crate) async fn start(app: &AppHandle) {
     };
     tauri::async_runtime::spawn(stale::forward(app.clone(), api.engine().topics()));
     // The demo fleet comes first, so that endpoints of an earlier start have their new addresses when probing begins.
-    let demo = match api.fleet(Empty {}).await {
+    let demo = match api.fleet(FleetRequest::default()).await {
         Ok(fleet) if fleet.endpoints.is_empty() && shell.demo => api.demo_start(Empty {}).await.map(|_| ()),
         Ok(_) => api.demo_resume().await,
         Err(error) => Err(error),

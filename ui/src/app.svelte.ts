@@ -2,8 +2,9 @@
 import { createContext } from "svelte";
 import type { Backend, CommandName, Request, Response } from "./backend/backend";
 import { toApiError } from "./backend/errors";
-import type { ApiError, ChartTheme, ThemeChoice } from "./backend/gen/types";
+import type { ApiError, ChartTheme, Fleet, ThemeChoice } from "./backend/gen/types";
 import { QueryCache } from "./cache/cache";
+import { FLEET_KEY, FLEET_TAGS, fleetLoader } from "./cache/fleet";
 import { createQuery, type Query } from "./cache/query.svelte";
 import { Router } from "./router.svelte";
 
@@ -40,6 +41,7 @@ export class App {
   /** Runs started in this window, by endpoint: a closed sheet finds its run again. */
   runs = $state<Record<number, string>>({});
   #nextNotice = 1;
+  #loadFleet = fleetLoader((request) => this.call("fleet", request));
 
   constructor(
     readonly backend: Backend,
@@ -95,6 +97,11 @@ export class App {
       },
       options,
     );
+  }
+
+  /** Watches the fleet. It is whole at each answer, although only what changed travels. */
+  fleet(): Query<Fleet> {
+    return createQuery<Fleet>(this.cache, () => ({ key: FLEET_KEY, tags: FLEET_TAGS, load: this.#loadFleet }));
   }
 
   /** Runs a command that changes something; a failure becomes a notice. Answers `undefined` then. */

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use divan::Bencher;
 use fixture::{INTERVAL_MS, add_endpoints, fill_from};
 use pilothouse_api::Api;
-use pilothouse_api::types::{ChartKind, ChartRequest, ChartTheme, Empty, EndpointRequest, ImageFormat};
+use pilothouse_api::types::{ChartKind, ChartRequest, ChartTheme, EndpointRequest, FleetRequest, ImageFormat};
 use pilothouse_domain::{EndpointId, TimestampMs};
 use pilothouse_secrets::Secrets;
 use pilothouse_store::{OpenOptions, Store};
@@ -79,11 +79,30 @@ fn fleet() -> &'static Opened {
     FLEET.get_or_init(|| opened(1_000, 9_000_000))
 }
 
-/// The screen as it is asked for again and again while it is open.
+/// The screen as it is asked for again and again while it is open: what a second's 67 probes changed.
 #[divan::bench]
 fn fleet_of_1000_endpoints_again(bencher: Bencher<'_, '_>) {
+    let Opened { api, runtime, endpoints, .. } = fleet();
+    let ask = |since| runtime.block_on(api.fleet(FleetRequest { since })).expect("the fleet");
+    let mut since = Some(ask(None).revision);
+    let mut seconds = endpoints.chunks(67).cycle();
+    bencher
+        .with_inputs(|| {
+            let probed = seconds.next().expect("a cycle has no end");
+            fill_from(api.engine().store(), probed, api.engine().now(), 1, 1);
+        })
+        .bench_local_values(|()| {
+            let changes = ask(since);
+            since = Some(changes.revision);
+            changes
+        });
+}
+
+/// The whole screen, as a window asks for it that was just loaded again.
+#[divan::bench]
+fn fleet_of_1000_endpoints_whole(bencher: Bencher<'_, '_>) {
     let Opened { api, runtime, .. } = fleet();
-    bencher.bench_local(|| runtime.block_on(api.fleet(Empty {})));
+    bencher.bench_local(|| runtime.block_on(api.fleet(FleetRequest::default())));
 }
 
 /// The screen asked for by a program that has just opened the file.
@@ -94,7 +113,7 @@ fn fleet_of_1000_endpoints_first(bencher: Bencher<'_, '_>) {
         let _inside = runtime.enter();
         Api::open(path, Secrets::memory(), None).expect("the file is opened")
     };
-    bencher.with_inputs(open).bench_local_refs(|api| runtime.block_on(api.fleet(Empty {})));
+    bencher.with_inputs(open).bench_local_refs(|api| runtime.block_on(api.fleet(FleetRequest::default())));
 }
 
 /// The header of the Endpoint screen in the same fleet.

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use pilothouse_demo::DemoFleet;
 use pilothouse_engine::{Engine, EngineError, SystemClock};
 use pilothouse_secrets::Secrets;
-use pilothouse_store::{FleetCache, OpenOptions, Store, StoreError};
+use pilothouse_store::{OpenOptions, Store, StoreError};
 use tokio::sync::Mutex;
+
+use crate::fleet_changes::KnownFleet;
 
 /// Carries out every command; clones share one engine.
 #[derive(Clone)]
@@ -17,7 +19,7 @@ pub struct Api {
     pub(crate) database: PathBuf,
     pub(crate) logs: Option<PathBuf>,
     /// What the last look at the fleet left to be used by the next one.
-    pub(crate) fleet_cache: Arc<std::sync::Mutex<FleetCache>>,
+    pub(crate) known_fleet: Arc<Mutex<KnownFleet>>,
 }
 
 /// Why the database could not be opened.
@@ -48,7 +50,8 @@ impl Api {
         }
         let store = Store::open(database, &OpenOptions::default())?;
         let engine = Engine::new(store, database, secrets, Arc::new(SystemClock::default()))?;
-        Ok(Self { engine, demo: Arc::default(), database: database.to_owned(), logs, fleet_cache: Arc::default() })
+        let known_fleet = Arc::new(Mutex::new(KnownFleet::new(engine.now())));
+        Ok(Self { engine, demo: Arc::default(), database: database.to_owned(), logs, known_fleet })
     }
 
     /// The engine behind it.

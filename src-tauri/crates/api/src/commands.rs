@@ -5,7 +5,7 @@
 macro_rules! commands {
     ($callback:ident) => {
         $callback! {
-            fleet(Empty) -> Fleet, "Every endpoint with its health, latency, quality and version.";
+            fleet(FleetRequest) -> Fleet, "Every endpoint with its health, latency, quality and version, or what changed of them.";
             endpoint(EndpointRequest) -> EndpointDetail, "One endpoint's header, settings and latest events.";
             health_summary(RangeRequest) -> HealthSummary, "Counts, quantiles and phases of a range.";
             chart(ChartRequest) -> Chart, "One chart with the points it was drawn from.";

@@ -16,6 +16,7 @@ mod endpoint;
 mod error;
 mod explain;
 mod fleet;
+mod fleet_changes;
 mod golden;
 mod picture;
 pub mod places;

@@ -56,7 +56,7 @@ pub struct Environment(pub String);
 impl Environment {
     /// Whether changes ask for the typed name.
     pub fn is_production(&self) -> bool {
-        matches!(self.0.to_ascii_lowercase().as_str(), "production" | "prod")
+        ["production", "prod"].iter().any(|word| word.eq_ignore_ascii_case(&self.0))
     }
 }
 

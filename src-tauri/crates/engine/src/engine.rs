@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::explain::Jobs;
 use crate::lock_file::LockFile;
 use crate::scheduler::Counters;
+use crate::states::JudgedEndpoints;
 use crate::watch::Watched;
 use crate::{EngineError, Topic};
 
@@ -47,6 +48,8 @@ pub(crate) struct Inner {
     pub(crate) topics: broadcast::Sender<Topic>,
     pub(crate) watched: Mutex<HashMap<EndpointId, Arc<Watched>>>,
     pub(crate) golden_sets: Mutex<HashMap<GoldenSetId, Arc<GoldenSet>>>,
+    /// Judgements of endpoints that this process does not watch.
+    pub(crate) judged: Mutex<JudgedEndpoints>,
     pub(crate) probe_slots: Semaphore,
     pub(crate) evaluation_slots: Semaphore,
     pub(crate) metrics_slots: Semaphore,
@@ -77,6 +80,7 @@ impl Engine {
             topics,
             watched: Mutex::default(),
             golden_sets: Mutex::default(),
+            judged: Mutex::default(),
             probe_slots: Semaphore::new(PROBES_AT_ONCE),
             evaluation_slots: Semaphore::new(EVALUATIONS_AT_ONCE),
             metrics_slots: Semaphore::new(METRICS_AT_ONCE),

@@ -1,5 +1,6 @@
 //! Golden-set evaluation: the same labelled rows against the live version, again and again.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use pilothouse_domain::{
@@ -140,14 +141,14 @@ impl Engine {
             value: main.and_then(|metric| metric.value),
         };
         // The timeline tells changes; an evaluation like the one before is in the chart anyway.
-        let state = self.judge(&watched.endpoint, evaluation.clone()).await?;
-        let before = std::mem::replace(&mut *lock(&watched.quality), state.clone());
-        let is_news =
-            before.latest.is_none_or(|last| last.version != evaluation.version) || before.problem != state.problem;
+        let state = Arc::new(self.judge(&watched.endpoint, evaluation.clone()).await?);
+        let before = std::mem::replace(&mut *lock(&watched.quality), Arc::clone(&state));
+        let is_news = before.latest.as_ref().is_none_or(|last| last.version != evaluation.version)
+            || before.problem != state.problem;
         if is_news {
             self.record_event(Some(id), evaluation.at, kind).await?;
         }
-        let change = lock(&watched.health).observe_quality(state.problem, evaluation.at);
+        let change = lock(&watched.health).observe_quality(state.problem.clone(), evaluation.at);
         if let Some(change) = change {
             self.record_health(watched, change, evaluation.at).await?;
         }

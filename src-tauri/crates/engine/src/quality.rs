@@ -96,14 +96,6 @@ fn label_value(label: &Label) -> f64 {
 }
 
 impl Engine {
-    /// The quality of an endpoint as this process knows it.
-    pub async fn quality_of(&self, endpoint: &Endpoint) -> Result<QualityState, EngineError> {
-        match self.watched(endpoint.id) {
-            Some(watched) => Ok(crate::engine::lock(&watched.quality).clone()),
-            None => self.quality_from_store(endpoint).await,
-        }
-    }
-
     /// Reads the latest evaluation and judges it.
     pub(crate) async fn quality_from_store(&self, endpoint: &Endpoint) -> Result<QualityState, EngineError> {
         let Some(config) = &endpoint.evaluation else { return Ok(QualityState::default()) };

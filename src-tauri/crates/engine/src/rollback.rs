@@ -82,7 +82,7 @@ impl Engine {
 
     async fn last_good_version(&self, endpoint: &Endpoint, state: &ControlState) -> Result<VersionId, EngineError> {
         let listed = |version: &VersionId| state.versions.iter().any(|known| &known.id == version);
-        if let Some(good) = self.quality_of(endpoint).await?.previous_good.filter(|version| listed(version)) {
+        if let Some(good) = self.quality_of(endpoint).await?.previous_good.clone().filter(|version| listed(version)) {
             return Ok(good);
         }
         let id = endpoint.id;

@@ -32,7 +32,7 @@ pub(crate) struct Watched {
     pub(crate) health: Mutex<HealthTracker>,
     /// The version that the endpoint's own answers report.
     pub(crate) reported: Mutex<Option<VersionId>>,
-    pub(crate) quality: Mutex<QualityState>,
+    pub(crate) quality: Mutex<Arc<QualityState>>,
     pub(crate) control: Mutex<Option<ControlState>>,
     pub(crate) evaluate_soon: Notify,
     pub(crate) next_evaluation: Mutex<Option<TimestampMs>>,
@@ -57,7 +57,7 @@ impl Watched {
             metrics_client: tokio::sync::Mutex::default(),
             health: Mutex::new(health),
             reported: Mutex::default(),
-            quality: Mutex::new(quality),
+            quality: Mutex::new(Arc::new(quality)),
             control: Mutex::default(),
             evaluate_soon: Notify::new(),
             next_evaluation: Mutex::default(),

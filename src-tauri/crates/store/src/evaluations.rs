@@ -42,6 +42,13 @@ const COLUMNS: &str = "e.id, e.endpoint, e.golden_set, e.version, e.at_ms, e.n, 
 /// Evaluations per endpoint that the fleet screen compares.
 const VERSIONS_COMPARED: usize = 2;
 
+/// Changes whenever the judgement of an endpoint's quality may change: another evaluation, another version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QualityMark {
+    evaluation: i64,
+    live_version: Option<i64>,
+}
+
 impl Store {
     /// Stores an evaluation (its `id` is ignored) and returns its number. Every row of predictions must have as many
     /// numbers as the first.
@@ -127,6 +134,21 @@ impl Store {
                 .query_row((endpoint.0, key), |row| row.get(0))
                 .optional()?;
             id.map_or(Ok(None), |id| find(connection, EvaluationId(id)))
+        })
+    }
+
+    /// The mark of every endpoint that was ever evaluated.
+    pub fn quality_marks(&self) -> Result<HashMap<EndpointId, QualityMark>, StoreError> {
+        self.read("look for new evaluations", |connection| {
+            // The number of the evaluation tells any other of it too: the newest of a version only gives way to a later one.
+            let mut statement = connection.prepare_cached(
+                "SELECT endpoint, max(evaluation), (SELECT max(id) FROM live_version v WHERE v.endpoint = l.endpoint)
+                 FROM latest_evaluation l GROUP BY endpoint",
+            )?;
+            let marks = statement.query_map([], |row| {
+                Ok((EndpointId(row.get(0)?), QualityMark { evaluation: row.get(1)?, live_version: row.get(2)? }))
+            })?;
+            Ok(marks.collect::<Result<_, _>>()?)
         })
     }
 
@@ -284,8 +306,15 @@ mod tests {
         assert_eq!(store.latest_evaluation(id, Some(&"6".into())).unwrap().as_ref(), Some(&six));
         assert_eq!(store.latest_evaluation(id, Some(&"5".into())).unwrap(), None);
         assert_eq!(store.latest_evaluations().unwrap()[&id], [bare(&seven), bare(&unknown)]);
+        let mark = || store.quality_marks().unwrap()[&id];
+        let before = mark();
+        assert_eq!(mark(), before);
+        store.observe_version(id, &"7".into(), MONDAY, pilothouse_domain::version::VersionSource::Endpoint).unwrap();
+        let live = mark();
+        let eight = evaluation(&store, id, Some("8"), 5);
+        assert!(before != live && live != mark(), "another live version, another evaluation");
         let window = store.evaluations(id, MONDAY, MONDAY.plus_ms(30)).unwrap();
-        assert_eq!(window, [&old, &six, &unknown, &late].map(bare));
+        assert_eq!(window, [&old, &eight, &six, &unknown, &late].map(bare));
         store.remove_endpoint(id).unwrap();
         assert_eq!(store.evaluation(seven.id).unwrap(), None);
     }

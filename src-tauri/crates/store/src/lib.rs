@@ -40,8 +40,9 @@ mod text;
 mod writer;
 
 pub use error::StoreError;
+pub use evaluations::QualityMark;
 pub use events::EventFilter;
-pub use fleet::{FleetCache, FleetFacts};
+pub use fleet::{FleetCache, FleetEntry, FleetFacts};
 pub use golden_sets::GoldenSetSummary;
 pub use history::{Beat, Bucket, History, PhaseSummary, Summary};
 pub use live_versions::VersionChange;

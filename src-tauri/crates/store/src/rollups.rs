@@ -77,7 +77,8 @@ impl Tally {
         }
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Adds what `other` counted.
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.add_counts(other.n_ok, other.n_target_failed, other.n_unknown);
         self.latency.merge(&other.latency);
     }

@@ -200,6 +200,7 @@ mod tests {
             store.evaluations(id, from, to).map(drop),
             store.latest_evaluation(id, None).map(drop),
             store.latest_evaluations().map(drop),
+            store.quality_marks().map(drop),
             store.live_versions(id).map(drop),
             store.current_versions().map(drop),
             store.health().map(drop),

@@ -899,7 +899,8 @@ name: string,
 value: string, };
 
 /**
- * Everything the Fleet screen shows.
+ * Everything the Fleet screen shows, or what changed of it. The answers since each revision, applied one after the
+ * other, make up the full one.
  */
 export type Fleet = { 
 /**
@@ -907,9 +908,18 @@ export type Fleet = {
  */
 now_ms: number, 
 /**
- * One row per endpoint, by environment and name.
+ * What to ask with the next time.
+ */
+revision: number, 
+/**
+ * One row per endpoint that is new or changed since the revision asked with, in the order of the screen.
  */
 endpoints: Array<FleetRow>, 
+/**
+ * The ids of all rows in the order of the screen: production first, then by environment and name. `null` when
+ * none was added, removed or moved since the revision asked with.
+ */
+order: Array<number> | null, 
 /**
  * The demo fleet, if it runs.
  */
@@ -922,6 +932,15 @@ keyring: SecretState,
  * Whether this machine has a network, as far as the probes tell.
  */
 online: boolean, };
+
+/**
+ * Asks for the fleet, or for what changed of it.
+ */
+export type FleetRequest = { 
+/**
+ * The `revision` of the answer that the asker holds; `null` asks for everything.
+ */
+since: number | null, };
 
 /**
  * One endpoint.

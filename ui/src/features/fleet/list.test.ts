@@ -4,7 +4,7 @@ import type { FleetRow } from "../../backend/gen/types";
 import { GROUP_HEIGHT, ROW_HEIGHT, filterRows, lines, offsets, sortRows, windowOf, type View } from "./list";
 
 const view = (more: Partial<View> = {}): View => ({ text: "", environment: "", protocol: "", health: "", group: "none", sort: "name", descending: false, ...more });
-const rows = async (): Promise<FleetRow[]> => (await fixtureBackend().call("fleet", {})).endpoints;
+const rows = async (): Promise<FleetRow[]> => (await fixtureBackend().call("fleet", { since: null })).endpoints;
 const names = (list: FleetRow[]): string[] => list.map((row) => row.name);
 
 describe("the fleet's list", () => {
@@ -25,7 +25,7 @@ describe("the fleet's list", () => {
     expect(heads.map((head) => head.kind === "group" && [head.label, head.production])).toEqual([["Production", true], ["Staging", false], ["Development", false]]);
   });
   it("shows a window of 1,000 rows whose spaces add up to the whole height", async () => {
-    const all = lines((await fixtureBackend({ large: 1000 }).call("fleet", {})).endpoints, view({ group: "environment" }));
+    const all = lines((await fixtureBackend({ large: 1000 }).call("fleet", { since: null })).endpoints, view({ group: "environment" }));
     const tops = offsets(all);
     const whole = 1000 * ROW_HEIGHT + 3 * GROUP_HEIGHT;
     expect(tops.at(-1)).toBe(whole);

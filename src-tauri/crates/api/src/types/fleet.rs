@@ -3,12 +3,25 @@
 use super::{DemoState, MetricValue, SecretState, border};
 
 border! {
-    /// Everything the Fleet screen shows.
+    /// Asks for the fleet, or for what changed of it.
+    #[derive(Copy, Eq, Default)]
+    pub struct FleetRequest {
+        /// The `revision` of the answer that the asker holds; `null` asks for everything.
+        pub since: Option<i64>,
+    }
+
+    /// Everything the Fleet screen shows, or what changed of it. The answers since each revision, applied one after the
+    /// other, make up the full one.
     pub struct Fleet {
         /// When this was read.
         pub now_ms: i64,
-        /// One row per endpoint, by environment and name.
+        /// What to ask with the next time.
+        pub revision: i64,
+        /// One row per endpoint that is new or changed since the revision asked with, in the order of the screen.
         pub endpoints: Vec<FleetRow>,
+        /// The ids of all rows in the order of the screen: production first, then by environment and name. `null` when
+        /// none was added, removed or moved since the revision asked with.
+        pub order: Option<Vec<i64>>,
         /// The demo fleet, if it runs.
         pub demo: Option<DemoState>,
         /// Whether the keyring answers.

@@ -1,9 +1,9 @@
 //! What the screens show of the demo fleet, from the first start to a proved rollback.
 
 use pilothouse_api::types::{
-    AuditRequest, ChartKind, DemoInjectRequest, Empty, EndpointPauseRequest, EndpointRequest, GoldenRowsRequest,
-    HealthWord, RangeRequest, RollbackApplyRequest, RollbackPlanRequest, RollbackStatusRequest, RowPreset, RunState,
-    TimelineRequest, Verdict,
+    AuditRequest, ChartKind, DemoInjectRequest, Empty, EndpointPauseRequest, EndpointRequest, FleetRequest,
+    GoldenRowsRequest, HealthWord, RangeRequest, RollbackApplyRequest, RollbackPlanRequest, RollbackStatusRequest,
+    RowPreset, RunState, TimelineRequest, Verdict,
 };
 use pilothouse_api::{Api, Code};
 
@@ -21,7 +21,7 @@ async fn healthy(api: &Api, name: &str) -> i64 {
 async fn a_defect_is_seen_on_every_screen_and_rolled_back() {
     let place = demo().await;
     let api = &place.api;
-    let fleet = api.fleet(Empty {}).await.unwrap();
+    let fleet = api.fleet(FleetRequest::default()).await.unwrap();
     assert_eq!(fleet.endpoints.len(), 4);
     assert!(fleet.endpoints.iter().is_sorted_by_key(|row| !row.production), "production stands first");
     assert!(fleet.online && fleet.demo.is_some());
@@ -98,7 +98,7 @@ async fn a_defect_is_seen_on_every_screen_and_rolled_back() {
     let summary = api.health_summary(range).await.unwrap();
     assert_eq!(summary.n, summary.n_ok + summary.n_target_failed + summary.n_unknown);
     api.demo_remove(Empty {}).await.unwrap();
-    assert!(api.fleet(Empty {}).await.unwrap().endpoints.is_empty());
+    assert!(api.fleet(FleetRequest::default()).await.unwrap().endpoints.is_empty());
     api.stop().await;
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use pilothouse_api::Api;
 use pilothouse_api::types::{
-    AuthDraft, ChartKind, ChartRequest, ChartTheme, Empty, EndpointDraft, FleetRow, ImageFormat, JsonDraft,
+    AuthDraft, ChartKind, ChartRequest, ChartTheme, Empty, EndpointDraft, FleetRequest, FleetRow, ImageFormat,
+    JsonDraft,
 };
 use pilothouse_secrets::Secrets;
 use pilothouse_testkit::FakeServer;
@@ -61,7 +62,7 @@ pub(crate) async fn demo() -> Place {
 }
 
 pub(crate) async fn row(api: &Api, name: &str) -> FleetRow {
-    let fleet = api.fleet(Empty {}).await.unwrap();
+    let fleet = api.fleet(FleetRequest::default()).await.unwrap();
     fleet.endpoints.into_iter().find(|row| row.name == name).unwrap_or_else(|| panic!("no `{name}` in the fleet"))
 }
 

@@ -1,9 +1,11 @@
 //! Golden-set evaluation against the demo fleet: a defect is seen, named, and judged against the version before it.
 
+use std::sync::Arc;
+
 use pilothouse_demo::{DemoFleet, Fault};
 use pilothouse_domain::version::VersionSource;
 use pilothouse_domain::{Evaluation, EventKind, Health, TimestampMs, VersionId};
-use pilothouse_engine::{Engine, EngineError};
+use pilothouse_engine::{Engine, EngineError, QualityState};
 use pilothouse_testkit::FakeServer;
 
 use crate::support::{
@@ -35,13 +37,24 @@ async fn a_defective_version_is_seen_and_judged_against_the_one_before() {
     assert_eq!((change.against.as_str(), change.worse > change.better), ("v6", true));
     assert_eq!(quality.previous_good, Some("v6".into()));
     assert!(quality.problem.as_deref().is_some_and(|text| text.contains("since v6")), "{quality:?}");
-    assert!(quality.latest.unwrap().predictions.is_empty(), "kept small in memory");
+    assert!(quality.latest.as_ref().unwrap().predictions.is_empty(), "kept small in memory");
     assert_eq!(engine.reported_version(id), Some("v7".into()));
 
     // A process that only reads comes to the same judgement.
     let reading = place.engine();
     let read = reading.quality_of(&reading.endpoint(id).await.unwrap()).await.unwrap();
-    assert_eq!((read.change, read.problem, read.previous_good), (quality.change, quality.problem, Some("v6".into())));
+    let judgement =
+        |quality: &QualityState| (quality.change.clone(), quality.problem.clone(), quality.previous_good.clone());
+    assert_eq!(judgement(&read), judgement(&quality));
+    // Nor does it judge again what it judged before.
+    let all = [Arc::new(reading.endpoint(id).await.unwrap())];
+    let first = reading.states_of(&all).await.unwrap().remove(0);
+    assert_eq!((judgement(&first.quality), first.health.health), (judgement(&quality), Health::Degraded));
+    let again = reading.states_of(&all).await.unwrap().remove(0);
+    assert!(Arc::ptr_eq(&first.quality, &again.quality));
+    engine.evaluate_now(id).await.unwrap();
+    let renewed = reading.states_of(&all).await.unwrap().remove(0);
+    assert!(!Arc::ptr_eq(&first.quality, &renewed.quality), "another evaluation is another judgement");
     engine.stop().await;
 
     let all = events(&engine);
