@@ -52,6 +52,7 @@ pub(crate) fn draft(name: &str, url: &str, protocol: &str) -> EndpointDraft {
         ca_file: None,
         json: None,
         probe_rows: None,
+        prompts: None,
         control_plane: None,
         golden_set: None,
         evaluation_interval_ms: 5_000,

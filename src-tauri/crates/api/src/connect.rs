@@ -11,7 +11,7 @@ use crate::types::{
     AuthDraft, ConnectTestRequest, ControlPlaneDraft, Created, DetectRequest, DetectedModel, Detection,
     EndpointAddRequest, EndpointDraft, EndpointUpdateRequest, EndpointUpdated, JsonDraft, ProbeResult, ReloadDraft,
 };
-use crate::{Api, ApiError, Code, convert, tables};
+use crate::{Api, ApiError, Code, convert, prompts, tables};
 
 fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new(Code::InvalidInput, message)
@@ -62,6 +62,7 @@ impl Api {
             phases_us: convert::phases(report.phases),
             total_us: report.total_us,
             reused: report.reused,
+            generation: report.generation.as_deref().map(prompts::generation_result),
         })
     }
 
@@ -129,6 +130,7 @@ impl Api {
                 auth: auth(draft.auth),
                 tls: Tls { ca_file: draft.ca_file.filter(|path| !path.is_empty()).map(Into::into), ..Tls::default() },
                 probe_input,
+                prompts: draft.prompts.map(prompts::read).transpose()?,
                 ..Target::new(parse_url("url", &draft.url)?, protocol)
             },
             probe: ProbeConfig {
@@ -261,6 +263,7 @@ pub(crate) fn draft(endpoint: &Endpoint, golden_set: Option<&GoldenSet>) -> Endp
             version: json.version.clone(),
         }),
         probe_rows: target.probe_input.as_ref().map(tables::to_json),
+        prompts: target.prompts.as_ref().map(prompts::prompt_set_draft),
         control_plane: endpoint.control_plane.as_ref().map(control_plane_draft),
         golden_set: golden_set.map(|set| set.name.clone()),
         evaluation_interval_ms: endpoint.evaluation.as_ref().map_or(300_000, |config| config.interval_ms),

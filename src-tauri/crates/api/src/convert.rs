@@ -140,6 +140,7 @@ pub(crate) fn probe(probe: &Probe) -> types::ProbeResult {
         phases_us: phases(probe.phases),
         total_us: probe.total_us,
         reused: probe.reused,
+        generation: probe.generation.as_deref().map(crate::prompts::generation_result),
     }
 }
 

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use pilothouse_api::types::{
     AuthDraft, ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRemoveRequest, JsonDraft, ReloadDraft,
 };
-use pilothouse_api::{Api, tables};
+use pilothouse_api::{Api, prompt_set_draft, tables};
 use pilothouse_domain::{Auth, ControlPlaneConfig, Endpoint, EndpointId, Target, TimestampMs};
 use serde_json::{Value, json};
 
@@ -147,6 +147,7 @@ pub(crate) async fn run(command: EndpointCommand, common: &Common, output: Outpu
                 let mut view = view(api, &endpoint).await?;
                 view["probe"] = json!(endpoint.probe);
                 view["checks"] = json!(endpoint.target.checks);
+                view["prompts"] = json!(endpoint.target.prompts);
                 view["probe_rows"] = json!(endpoint.target.probe_input.as_ref().map(|table| table.rows.len()));
                 output.answer(&view, || show_text(&view));
             }
@@ -187,6 +188,7 @@ async fn draft(options: &AddOptions) -> Result<EndpointDraft, Failure> {
             version: template.version.clone(),
         }),
         probe_rows: probe_rows.as_ref().map(tables::to_json),
+        prompts: target.prompts.as_ref().map(prompt_set_draft),
         control_plane: control_plane_draft(&options.control, &options.name, &target)?,
         golden_set: options.golden.clone(),
         evaluation_interval_ms: options.evaluation_interval_ms,

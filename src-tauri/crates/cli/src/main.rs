@@ -18,6 +18,7 @@ mod output;
 mod parquet_table;
 mod predictions;
 mod probe;
+mod prompts;
 mod rollback;
 mod secret;
 mod session;

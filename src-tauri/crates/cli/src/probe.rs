@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use pilothouse_api::{outcome_reason, outcome_word};
-use pilothouse_domain::{Clock, Outcome, ProbeConfig, TimestampMs};
+use pilothouse_api::{generation_result, outcome_reason, outcome_word};
+use pilothouse_domain::{Clock, Generation, Outcome, ProbeConfig, TimestampMs, TokenCount};
 use pilothouse_engine::SystemClock;
 use pilothouse_serving::ProbeReport;
 use pilothouse_stats::quantile_of_sorted;
@@ -103,6 +103,30 @@ fn outcome(at: TimestampMs, report: &ProbeReport) -> Value {
         "total_us": report.total_us,
         "reused": report.reused,
         "response_bytes": report.response_bytes,
+        "generation": report.generation.as_deref().map(generation),
+    })
+}
+
+/// What a generated answer measured.
+fn generation(generation: &Generation) -> Value {
+    let result = generation_result(generation);
+    json!({
+        "ttft_us": result.first_token_us,
+        "inter_token_us": result.inter_token_us,
+        "inter_token_p95_us": result.inter_token_p95_us,
+        "tokens_per_second": result.tokens_per_second,
+        "token_count": result.token_count,
+        "finish_reason": result.finish_reason,
+        "usage": { "prompt_tokens": result.prompt_tokens, "completion_tokens": result.completion_tokens },
+        "server_us": {
+            "load": result.server_load_us,
+            "prompt": result.server_prompt_us,
+            "generate": result.server_generate_us,
+        },
+        "prompt": result.prompt,
+        "text": result.text,
+        "text_cut": result.text_cut,
+        "checks": result.checks,
     })
 }
 
@@ -146,6 +170,23 @@ fn line(at: TimestampMs, report: &ProbeReport) -> String {
         (!reached.is_empty()).then(|| format!("({})", reached.join(", "))),
         report.reused.then(|| "reused connection".to_owned()),
         report.version.as_ref().map(|version| format!("version {}", plain(version.as_str()))),
+        report.generation.as_deref().map(generation_line),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+}
+
+fn generation_line(generation: &Generation) -> String {
+    let us = |us: u32| milliseconds(Some(f64::from(us)));
+    let counted = match generation.token_count {
+        TokenCount::Server => "",
+        TokenCount::Pieces => " (pieces counted)",
+    };
+    let parts = [
+        generation.first_token_us.map(|first| format!("first token {}", us(first))),
+        generation.inter_token_us.map(|gap| format!("between tokens {}", us(gap))),
+        generation.tokens_per_second.map(|rate| format!("{rate:.1} tokens/s{counted}")),
+        generation.finish_reason.map(|reason| format!("ended by {}", reason.as_str())),
+        Some(format!("said “{}”", plain(&generation.text))),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
 }

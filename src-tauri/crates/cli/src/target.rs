@@ -13,6 +13,7 @@ use pilothouse_secrets::Secrets;
 use pilothouse_serving::{DetectFailure, Detection, ModelClient, Transport, TransportConfig};
 
 use crate::failure::Failure;
+use crate::prompts::PromptOptions;
 use crate::table_file;
 
 /// How a model behind a URL is reached and spoken to.
@@ -36,6 +37,8 @@ pub(crate) struct ModelOptions {
     /// For the protocols json and torchserve: a JSON file {"path", "body", "prediction", "version"}
     #[arg(long, value_name = "FILE")]
     pub(crate) request_template: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) prompts: PromptOptions,
     #[command(flatten)]
     pub(crate) access: AccessOptions,
 }
@@ -74,6 +77,10 @@ pub(crate) enum ProtocolWord {
     Mlflow,
     /// Plain JSON over HTTP with a request template
     Json,
+    /// Chat and completions of vLLM, llama.cpp, transformers serve and gateways
+    Openai,
+    /// Ollama's own API
+    Ollama,
 }
 
 impl From<ProtocolWord> for Protocol {
@@ -84,6 +91,8 @@ impl From<ProtocolWord> for Protocol {
             ProtocolWord::Torchserve => Self::TorchServe,
             ProtocolWord::Mlflow => Self::Mlflow,
             ProtocolWord::Json => Self::Json,
+            ProtocolWord::Openai => Self::OpenAi,
+            ProtocolWord::Ollama => Self::Ollama,
         }
     }
 }
@@ -204,16 +213,21 @@ impl ModelOptions {
             auth: self.access.auth(),
             tls: self.access.tls(),
             probe_input,
+            prompts: self.prompts.set()?,
             ..Target::new(pilothouse_api::parse_url("URL", url)?, protocol)
         };
         if self.protocol.is_none() {
             let found = detect(transport, url, &self.access).await?;
             target.protocol = found.protocol.ok_or_else(|| {
                 Failure::usage(format!("no known protocol was recognised at {}", target.url))
-                    .hint("name it with --protocol v2, v1, torchserve, mlflow or json")
+                    .hint("name it with --protocol v2, v1, torchserve, mlflow, json, openai or ollama")
             })?;
             target.model = target.model.or(only_model(&found)?);
             target.url = found.base_url;
+        }
+        if target.prompts.is_some() && !target.protocol.generates_text() {
+            return Err(Failure::usage(format!("the protocol {} takes no prompt", target.protocol.as_str()))
+                .hint("prompts are for --protocol openai and ollama; send rows with --input"));
         }
         if target.protocol == Protocol::Json && target.json.is_none() {
             return Err(Failure::usage("the protocol json needs --request-template FILE").hint(

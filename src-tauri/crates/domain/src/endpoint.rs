@@ -83,11 +83,17 @@ pub enum Protocol {
     Mlflow,
     /// Plain JSON over HTTP with a given request template.
     Json,
+    /// The `OpenAI` API (vLLM, llama.cpp server, transformers serve, gateways).
+    #[serde(rename = "openai")]
+    OpenAi,
+    /// Ollama's own API.
+    Ollama,
 }
 
 impl Protocol {
     /// Every protocol.
-    pub const ALL: [Self; 5] = [Self::OpenInference, Self::PredictV1, Self::TorchServe, Self::Mlflow, Self::Json];
+    pub const ALL: [Self; 7] =
+        [Self::OpenInference, Self::PredictV1, Self::TorchServe, Self::Mlflow, Self::OpenAi, Self::Ollama, Self::Json];
 
     /// The word used in configuration, CLI and API.
     pub const fn as_str(self) -> &'static str {
@@ -97,12 +103,19 @@ impl Protocol {
             Self::TorchServe => "torchserve",
             Self::Mlflow => "mlflow",
             Self::Json => "json",
+            Self::OpenAi => "openai",
+            Self::Ollama => "ollama",
         }
     }
 
     /// The protocol with this word.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|protocol| protocol.as_str() == text)
+    }
+
+    /// Whether it generates text from prompts, rather than predicting rows. Golden sets and explanations do not apply.
+    pub const fn generates_text(self) -> bool {
+        matches!(self, Self::OpenAi | Self::Ollama)
     }
 
     /// Whether a server of this protocol holds models by name, so that a prediction needs one.
@@ -206,6 +219,9 @@ pub struct Target {
     /// Rows that each probe sends; `None`: only the protocol's health and metadata routes are asked.
     #[serde(default)]
     pub probe_input: Option<crate::Table>,
+    /// Prompts that probes of an endpoint that generates text send; `None`: only its health route is asked.
+    #[serde(default)]
+    pub prompts: Option<crate::PromptSet>,
 }
 
 impl Target {
@@ -223,6 +239,7 @@ impl Target {
             tls: Tls::default(),
             checks: ResponseChecks::default(),
             probe_input: None,
+            prompts: None,
         }
     }
 }
@@ -497,6 +514,22 @@ impl Endpoint {
             if !(1..=1_000).contains(&value) {
                 return invalid(field, format!("must lie between 1 and 1000; got {value}"));
             }
+        }
+        if let Some(prompts) = &self.target.prompts {
+            if !self.target.protocol.generates_text() {
+                return invalid(
+                    "prompts",
+                    format!("apply to the protocols openai and ollama only; got {}", self.target.protocol.as_str()),
+                );
+            }
+            prompts.validate()?;
+        }
+        if self.target.protocol.generates_text() && self.evaluation.is_some() {
+            return invalid(
+                "evaluation",
+                "does not apply to an endpoint that generates text: a golden set holds rows; use prompts with checks"
+                    .into(),
+            );
         }
         if let Some(evaluation) = &self.evaluation
             && evaluation.interval_ms < 5_000

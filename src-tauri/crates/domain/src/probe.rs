@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EndpointId, TimestampMs, VersionId};
+use crate::{EndpointId, Generation, TimestampMs, VersionId};
 
 /// How long each phase of one request took, in microseconds. A phase is present only when it was reached; on a reused
 /// connection `dns`, `connect` and `tls` are absent.
@@ -26,7 +26,7 @@ pub struct Phases {
 }
 
 /// One probe of one endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Probe {
     /// The endpoint.
     pub endpoint: EndpointId,
@@ -50,6 +50,8 @@ pub struct Probe {
     pub response_bytes: u32,
     /// A short text for people: what happened, to what. Untrusted, at most 300 characters, never with a secret.
     pub detail: Option<String>,
+    /// What a generated answer measured, where one was asked for and text began to come.
+    pub generation: Option<Box<Generation>>,
 }
 
 /// What came of a probe.
@@ -144,6 +146,8 @@ coded_enum!(
         ProbabilitySum = 23, "probabilities do not sum to 1";
         /// The network says that the host cannot be reached, while other hosts can.
         Unreachable = 24, "host unreachable";
+        /// A generated answer does not satisfy a check of its prompt.
+        CheckFailed = 25, "answer failed its check";
     }
 );
 

@@ -120,6 +120,7 @@ mod unix {
         let target = Target {
             model: Some("m".to_owned()),
             probe_input: Some(number_table(&["a", "b"], &[&[1.0, 2.0]])),
+            prompts: None,
             tls: tls.clone(),
             ..base.target
         };

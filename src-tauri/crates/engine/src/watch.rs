@@ -88,7 +88,8 @@ impl Engine {
     async fn target_of(&self, endpoint: &Endpoint) -> Result<Target, EngineError> {
         let mut target = endpoint.target.clone();
         // Where a server holds models by name, none can be asked for a prediction without it.
-        let can_predict = !target.protocol.names_models() || target.model.is_some();
+        let can_predict =
+            !target.protocol.generates_text() && (!target.protocol.names_models() || target.model.is_some());
         if let (None, true, Some(config)) = (&target.probe_input, can_predict, &endpoint.evaluation) {
             let golden_set = self.golden_set(config.golden_set).await?;
             let first = golden_set.table.rows.first().cloned();
@@ -127,6 +128,7 @@ impl Engine {
             reused: false,
             response_bytes: 0,
             detail: None,
+            generation: None,
         };
         let client = tokio::select! {
             client = self.client_of(watched) => client,
@@ -148,6 +150,7 @@ impl Engine {
                 probe.reused = report.reused;
                 probe.response_bytes = report.response_bytes;
                 probe.detail = report.detail;
+                probe.generation = report.generation;
             }
             Err(error) => {
                 probe.outcome = Outcome::Unknown(unknown_reason(&error));
@@ -316,6 +319,7 @@ mod tests {
             reused: false,
             response_bytes: 0,
             detail: None,
+            generation: None,
         }
     }
 

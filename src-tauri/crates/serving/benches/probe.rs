@@ -51,6 +51,7 @@ fn client() -> ModelClient {
     let target = Target {
         model: Some("m".into()),
         probe_input: Some(number_table(&["a", "b"], &[&[1.0, 2.0]])),
+        prompts: None,
         ..target(&url, Protocol::OpenInference)
     };
     let transport = Transport::new(TransportConfig { system_proxy: false, proxy: None }).expect("no proxy is named");

@@ -4,18 +4,23 @@
 //! probe is one timed request and never an error; the metadata that shape a request are fetched outside the timed
 //! request, and forgotten when the server no longer agrees with them; every detail is redacted before it leaves.
 
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use http::{HeaderName, HeaderValue};
-use pilothouse_domain::{Cell, Outcome, Phases, ProbeConfig, Table, Target, TargetFailure, UnknownReason, VersionId};
+use pilothouse_domain::{
+    Cell, Generation, Outcome, Phases, ProbeConfig, Table, Target, TargetFailure, UnknownReason, VersionId,
+};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::protocol::{self, Answer, Call, ModelMetadata, ServingProtocol, predict_failure, status_failure};
-use crate::transport::{ConnectionSlot, Exchange, ExchangeRequest, Failure, Limits, TlsProfile, Transport};
+use crate::transport::{
+    BodyObserver, ConnectionSlot, Exchange, ExchangeRequest, Failure, Limits, TlsProfile, Transport, Unobserved,
+};
 use crate::{ClientIdentity, Credential, PredictFailure, ServingError, checks};
 
 /// Prediction batches in flight at once on one endpoint.
@@ -43,6 +48,8 @@ pub struct ProbeReport {
     pub response_bytes: u32,
     /// What happened, to what; absent when all is well. At most 300 characters, never with a secret.
     pub detail: Option<String>,
+    /// What a generated answer measured, where a prompt was sent and an answer began to come.
+    pub generation: Option<Box<Generation>>,
 }
 
 /// A model's predictions.
@@ -58,9 +65,9 @@ pub struct Prediction {
 pub struct ModelClient {
     transport: Arc<Transport>,
     target: Target,
-    protocol: Box<dyn ServingProtocol>,
+    pub(crate) protocol: Box<dyn ServingProtocol>,
     limits: Limits,
-    credential: Credential,
+    pub(crate) credential: Credential,
     header: Option<(HeaderName, HeaderValue)>,
     tls: TlsProfile,
     /// The probe's own connection, so that predictions do not disturb what is measured.
@@ -69,14 +76,16 @@ pub struct ModelClient {
     idle: Mutex<Vec<(Instant, ConnectionSlot)>>,
     in_flight: Semaphore,
     known: Mutex<Known>,
+    /// Prompts take turns.
+    pub(crate) prompts_sent: AtomicU32,
 }
 
 /// What was learned from the server and is kept until it contradicts.
 #[derive(Default)]
-struct Known {
-    metadata: Option<Arc<ModelMetadata>>,
+pub(crate) struct Known {
+    pub(crate) metadata: Option<Arc<ModelMetadata>>,
     /// The server has no metadata for this model (404 and the like).
-    has_no_metadata: bool,
+    pub(crate) has_no_metadata: bool,
     probe_call: Option<Arc<Call>>,
 }
 
@@ -104,31 +113,38 @@ impl ModelClient {
             // A probe is one request: where a server takes one row at a time, the first row is sent.
             input.rows.truncate(most);
         }
+        let mut limits = Limits::from(probe);
+        if target.protocol.generates_text() {
+            // A model that is loaded at its first prompt, or answers in one piece, is silent for long and not dead.
+            limits.first_byte = limits.total;
+        }
         Ok(Self {
             tls: transport.tls_profile(&target.tls, identity),
             transport,
             target,
             protocol,
-            limits: Limits::from(probe),
+            limits,
             credential,
             header,
             probe_connection: tokio::sync::Mutex::default(),
             idle: Mutex::default(),
             in_flight: Semaphore::new(PREDICTIONS_IN_FLIGHT),
             known: Mutex::default(),
+            prompts_sent: AtomicU32::new(0),
         })
     }
 
     /// Makes one probe: one timed request. `fresh` forces a new connection, so that its phases are sampled.
     ///
-    /// With [`Target::probe_input`] the request is a prediction and its answer must pass every check; without it the
-    /// protocol's health route is asked. Metadata that shape the prediction are fetched before, untimed, and only when
+    /// With [`Target::probe_input`] the request is a prediction, with [`Target::prompts`] it is the prompt whose turn it
+    /// is, and the answer must pass every check; without either the protocol's health route is asked. Metadata that shape the prediction are fetched before, untimed, and only when
     /// they are not known yet; if that fails for want of an answer, its failure is the probe's.
     pub async fn probe(&self, fresh: bool) -> ProbeReport {
         self.close_idle();
-        let mut report = match &self.target.probe_input {
-            Some(input) => self.probe_prediction(input, fresh).await,
-            None => self.probe_health(fresh).await,
+        let mut report = match (self.protocol.generation(), &self.target.prompts, &self.target.probe_input) {
+            (Some(generation), Some(prompts), _) => self.probe_generation(generation, prompts, fresh).await,
+            (None, _, Some(input)) => self.probe_prediction(input, fresh).await,
+            (Some(_), None, _) | (None, _, None) => self.probe_health(fresh).await,
         };
         report.detail = report.detail.map(|detail| self.credential.redact(&detail));
         tracing::debug!(
@@ -324,7 +340,7 @@ impl ModelClient {
     }
 
     /// Forgets what was learned when the server contradicts it.
-    fn doubt_metadata(&self, outcome: Outcome) {
+    pub(crate) fn doubt_metadata(&self, outcome: Outcome) {
         use TargetFailure as F;
         let contradicts = matches!(
             outcome,
@@ -335,16 +351,25 @@ impl ModelClient {
         }
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+    pub(crate) fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn on_probe_connection(&self, call: &Call, fresh: bool) -> Exchange {
-        let mut slot = self.probe_connection.lock().await;
-        self.transport.exchange(&mut slot, self.request(call, fresh), &self.limits).await
+        self.on_probe_connection_observed(call, fresh, &mut Unobserved).await
     }
 
-    async fn pooled(&self, call: &Call) -> Exchange {
+    pub(crate) async fn on_probe_connection_observed(
+        &self,
+        call: &Call,
+        fresh: bool,
+        observer: &mut dyn BodyObserver,
+    ) -> Exchange {
+        let mut slot = self.probe_connection.lock().await;
+        self.transport.exchange_observed(&mut slot, self.request(call, fresh), &self.limits, observer).await
+    }
+
+    pub(crate) async fn pooled(&self, call: &Call) -> Exchange {
         // The semaphore is never closed, so that waiting for it cannot fail.
         let _permit = self.in_flight.acquire().await;
         self.close_idle();
@@ -409,7 +434,7 @@ impl ModelClient {
     }
 }
 
-fn report(exchange: &Exchange, failure: Option<Failure>, version: Option<VersionId>) -> ProbeReport {
+pub(crate) fn report(exchange: &Exchange, failure: Option<Failure>, version: Option<VersionId>) -> ProbeReport {
     let (outcome, detail) = match failure {
         None => (Outcome::Ok, None),
         Some(failure) => (failure.outcome, Some(failure.detail)),
@@ -423,11 +448,12 @@ fn report(exchange: &Exchange, failure: Option<Failure>, version: Option<Version
         reused: exchange.reused,
         response_bytes: u32::try_from(exchange.body.len()).unwrap_or(u32::MAX),
         detail,
+        generation: None,
     }
 }
 
 /// A probe for which nothing was sent.
-fn untried(failure: Failure) -> ProbeReport {
+pub(crate) fn untried(failure: Failure) -> ProbeReport {
     ProbeReport {
         outcome: failure.outcome,
         http_status: None,
@@ -437,5 +463,6 @@ fn untried(failure: Failure) -> ProbeReport {
         reused: false,
         response_bytes: 0,
         detail: Some(failure.detail),
+        generation: None,
     }
 }

@@ -12,8 +12,11 @@ pub mod credential;
 pub mod detect;
 mod error;
 mod facets;
+mod generate;
+mod generation;
 pub mod metrics;
 pub mod protocol;
+mod stream;
 mod text;
 pub mod transport;
 

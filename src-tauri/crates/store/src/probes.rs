@@ -203,6 +203,7 @@ fn decode(endpoint: EndpointId, row: &Row<'_>) -> Result<Probe, StoreError> {
         reused: row.get::<_, i64>(12)? != 0,
         response_bytes: count(13)?,
         detail: row.get(14)?,
+        generation: None,
     })
 }
 

@@ -57,6 +57,7 @@ pub(crate) fn probe(endpoint: EndpointId, due: TimestampMs, total_us: u32) -> Pr
         reused: true,
         response_bytes: 420,
         detail: None,
+        generation: None,
     }
 }
 

@@ -34,6 +34,7 @@ fn probe(endpoint: EndpointId, number: i64) -> Probe {
         reused: true,
         response_bytes: 100,
         detail: None,
+        generation: None,
     }
 }
 

@@ -25,6 +25,9 @@ pub enum Behaviour {
     DelayFirstByte(Duration, Box<Behaviour>),
     /// Sends the head at once and then one byte of the body after each pause.
     Trickle(Duration, Reply),
+    /// Sends the head at once and then the pieces, each in a chunk of its own after its pause. The reply's own body is
+    /// not sent.
+    Stream(Reply, Vec<(Duration, Vec<u8>)>, StreamEnd),
     /// Sends the first bytes of the head and then nothing, for ever.
     HangInHead,
     /// Says nothing, for ever.
@@ -80,6 +83,17 @@ impl From<Reply> for Behaviour {
     fn from(reply: Reply) -> Self {
         Self::Reply(reply)
     }
+}
+
+/// How a stream of pieces ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// As it should.
+    Complete,
+    /// The connection is reset (RST).
+    Reset,
+    /// Nothing more comes.
+    Silent,
 }
 
 /// An answer.

@@ -1,7 +1,8 @@
 //! Values with sensible settings, so that a test names only what it is about.
 
 use pilothouse_domain::{
-    Cell, Column, ColumnKind, Endpoint, EndpointId, Environment, ProbeConfig, Protocol, Table, Target, TimestampMs,
+    AnswerCheck, Cell, Column, ColumnKind, Endpoint, EndpointId, Environment, GenerationRoute, Message, ProbeConfig,
+    Prompt, PromptSet, Protocol, Role, Table, Target, TimestampMs,
 };
 use url::Url;
 
@@ -24,6 +25,20 @@ pub fn endpoint(name: &str, url: &Url) -> Endpoint {
         paused: false,
         created: TimestampMs(0),
         revision: 0,
+    }
+}
+
+/// Prompts of one user message each, streamed by the chat route, all with the same checks.
+pub fn prompt_set(prompts: &[&str], checks: &[AnswerCheck]) -> PromptSet {
+    let prompt = |content: &&str| Prompt {
+        messages: vec![Message { role: Role::User, content: (*content).to_owned() }],
+        checks: checks.to_vec(),
+    };
+    PromptSet {
+        route: GenerationRoute::Chat,
+        stream: true,
+        max_tokens: PromptSet::MAX_TOKENS_DEFAULT,
+        prompts: prompts.iter().map(prompt).collect(),
     }
 }
 

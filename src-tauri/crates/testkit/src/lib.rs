@@ -14,8 +14,8 @@ mod server;
 mod wait;
 
 pub use bearer_gate::BearerGate;
-pub use behaviour::{Behaviour, Reply};
-pub use builders::{endpoint, number_table, quick_probe_config, target};
+pub use behaviour::{Behaviour, Reply, StreamEnd};
+pub use builders::{endpoint, number_table, prompt_set, quick_probe_config, target};
 pub use certificates::{Authority, ClientCertificate, ServerCertificate, Validity};
 pub use clock::ManualClock;
 pub use forward_proxy::ForwardProxy;

@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use url::Url;
 
 use crate::request::read_request;
-use crate::{Behaviour, RecordedRequest, Reply, ServerCertificate};
+use crate::{Behaviour, RecordedRequest, Reply, ServerCertificate, StreamEnd};
 
 /// A fake server. Dropping it stops it and closes its connections.
 pub struct FakeServer {
@@ -189,6 +189,28 @@ async fn act<S: Stream>(
         Behaviour::Trickle(pause, reply) => {
             trickle(stream, pause, &reply).await?;
             Ok(true)
+        }
+        Behaviour::Stream(reply, pieces, end) => {
+            stream.write_all(&reply.chunked().head()).await?;
+            stream.flush().await?;
+            for (pause, piece) in pieces {
+                tokio::time::sleep(pause).await;
+                let length = format!("{:x}\r\n", piece.len());
+                stream.write_all(&[length.as_bytes(), &piece, b"\r\n"].concat()).await?;
+                stream.flush().await?;
+            }
+            match end {
+                StreamEnd::Complete => {
+                    stream.write_all(b"0\r\n\r\n").await?;
+                    stream.flush().await?;
+                    Ok(true)
+                }
+                StreamEnd::Reset => {
+                    stream.tcp().set_zero_linger()?;
+                    Ok(false)
+                }
+                StreamEnd::Silent => std::future::pending().await,
+            }
         }
         Behaviour::HangInHead => {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-le").await?;

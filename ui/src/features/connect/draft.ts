@@ -21,6 +21,7 @@ export function emptyDraft(url = ""): EndpointDraft {
     ca_file: null,
     json: null,
     probe_rows: null,
+    prompts: null,
     control_plane: null,
     golden_set: null,
     evaluation_interval_ms: 300_000,

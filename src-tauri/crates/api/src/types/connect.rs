@@ -1,6 +1,7 @@
 //! Connecting an endpoint: detection, a draft, a test.
 
 use super::border;
+use super::generation::{GenerationResult, PromptSetDraft};
 
 border! {
     /// Asks what stands behind a URL.
@@ -79,7 +80,7 @@ border! {
         pub environment: String,
         /// Base URL.
         pub url: String,
-        /// `v2`, `v1`, `torchserve`, `mlflow` or `json`.
+        /// `v2`, `v1`, `torchserve`, `mlflow`, `json`, `openai` or `ollama`.
         pub protocol: String,
         /// Model name on the server.
         pub model: Option<String>,
@@ -107,6 +108,8 @@ border! {
         pub json: Option<JsonDraft>,
         /// Rows sent by each probe: JSON array of objects; `null`: only the health route is asked.
         pub probe_rows: Option<String>,
+        /// For `openai` and `ollama`: prompts that probes send; `null`: only the health route is asked.
+        pub prompts: Option<PromptSetDraft>,
         /// Control plane.
         pub control_plane: Option<ControlPlaneDraft>,
         /// Name of the golden set.
@@ -198,6 +201,8 @@ border! {
         pub total_us: Option<u32>,
         /// Whether a kept-alive connection was used.
         pub reused: bool,
+        /// What a generated answer measured, where a prompt was sent.
+        pub generation: Option<GenerationResult>,
     }
 
     /// Phases in microseconds; `null`: not reached.

@@ -1,8 +1,9 @@
 //! Settings as a person edits them: saved unchanged, they change nothing; invalid, they are refused and named.
 
 use pilothouse_api::types::{
-    AuthDraft, ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRequest, EndpointUpdateRequest,
-    GoldenSetImport, ReloadDraft, Retention, Settings, ThemeChoice,
+    AnswerCheckDraft, AuthDraft, ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRequest,
+    EndpointUpdateRequest, GoldenSetImport, MessageDraft, PromptDraft, PromptSetDraft, ReloadDraft, Retention,
+    Settings, ThemeChoice,
 };
 use pilothouse_api::{Api, ApiError, Code};
 use pilothouse_domain::endpoint::{Auth, ControlPlaneConfig, Reload};
@@ -125,6 +126,47 @@ async fn a_draft_that_cannot_work_is_refused_and_named() {
     assert!(api.engine().with_store(pilothouse_store::Store::endpoints).await.unwrap().is_empty());
     api.endpoint_add(EndpointAddRequest { draft: good.clone() }).await.unwrap();
     check(&|_| {}, Code::Conflict, "loans").await;
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn prompts_survive_the_form_and_golden_sets_do_not_apply_to_them() {
+    let place = open();
+    let api = &place.api;
+    let server = FakeServer::start(Behaviour::json(r#"{"object":"list","data":[{"id":"tiny"}]}"#)).await;
+    let message = |role: &str, content: &str| MessageDraft { role: role.into(), content: content.into() };
+    let prompt = PromptDraft {
+        messages: vec![message("system", "Be brief."), message("user", "Hello"), message("assistant", "Hi")],
+        checks: vec![
+            AnswerCheckDraft::Contains { text: "a".into() },
+            AnswerCheckDraft::Regex { pattern: "a+".into() },
+            AnswerCheckDraft::Json { required_keys: vec!["a".into()] },
+            AnswerCheckDraft::Exact { text: "a".into() },
+        ],
+    };
+    let prompts = PromptSetDraft { route: "chat".into(), stream: false, max_tokens: 7, prompts: vec![prompt] };
+    let mut wanted = draft("chatty", &server);
+    (wanted.protocol, wanted.json, wanted.probe_rows) = ("openai".into(), None, None);
+    wanted.prompts = Some(prompts.clone());
+    let id = api.endpoint_add(EndpointAddRequest { draft: wanted.clone() }).await.unwrap().id;
+    let shown = api.endpoint(EndpointRequest { id }).await.unwrap().draft;
+    assert_eq!(shown.prompts, Some(prompts.clone()));
+
+    let refused = async |change: fn(&mut EndpointDraft)| {
+        let mut changed = EndpointDraft { name: "other".into(), ..wanted.clone() };
+        change(&mut changed);
+        api.endpoint_add(EndpointAddRequest { draft: changed }).await.unwrap_err()
+    };
+    golden_set(api, "age,good\n30,1\n40,0\n", "good").await.unwrap();
+    let golden = refused(|draft| draft.golden_set = Some("loans".into())).await;
+    assert!(golden.message.contains("golden set holds rows"), "{golden:?}");
+    let rows = refused(|draft| draft.protocol = "v2".into()).await;
+    assert!(rows.message.contains("openai and ollama only"), "{rows:?}");
+    let role = refused(|draft| draft.prompts.as_mut().unwrap().prompts[0].messages[0].role = "boss".into()).await;
+    assert!(role.message.contains("`boss`"), "{role:?}");
+    for error in [golden, rows, role] {
+        assert_eq!(error.code, Code::InvalidInput);
+    }
     api.stop().await;
 }
 

@@ -46,6 +46,7 @@ pub(crate) fn draft(name: &str, server: &FakeServer) -> EndpointDraft {
             version: None,
         }),
         probe_rows: Some(r#"[{"x": 1}]"#.into()),
+        prompts: None,
         control_plane: None,
         metrics: None,
         golden_set: None,

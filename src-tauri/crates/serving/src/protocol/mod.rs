@@ -6,7 +6,9 @@
 mod cells;
 mod json;
 mod mlflow;
+mod ollama;
 mod open_inference;
+mod openai;
 mod predict_v1;
 mod template;
 mod tensors;
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::ServingError;
+use crate::generation::TextGeneration;
 use crate::text::{DETAIL_LIMIT, one_line, server_message};
 use crate::transport::Failure;
 
@@ -212,6 +215,11 @@ pub(crate) trait ServingProtocol: Send + Sync {
         Ok(Readiness::default())
     }
 
+    /// How it generates text, where it does that instead of predicting rows.
+    fn generation(&self) -> Option<&dyn TextGeneration> {
+        None
+    }
+
     /// A closer reading of an error status, where the protocol gives it a meaning of its own.
     fn special_status(&self, _status: u16, _message: Option<&str>, _is_health: bool) -> Option<TargetFailure> {
         None
@@ -226,6 +234,8 @@ pub(crate) fn of_target(target: &Target) -> Result<Box<dyn ServingProtocol>, Ser
         Protocol::TorchServe => Box::new(torchserve::TorchServe::new(target)?),
         Protocol::Mlflow => Box::new(mlflow::Mlflow::new(target)),
         Protocol::Json => Box::new(json::Json::new(target)?),
+        Protocol::OpenAi => Box::new(openai::OpenAi::new(target)),
+        Protocol::Ollama => Box::new(ollama::Ollama::new(target)),
     })
 }
 
@@ -298,7 +308,27 @@ fn malformed(error: &serde_json::Error, body: &[u8], what: &str) -> Failure {
     }
 }
 
-fn misfit(text: impl AsRef<str>) -> Failure {
+/// What a protocol without predictions says when rows are to be predicted.
+fn no_rows() -> Failure {
+    misfit("the endpoint generates text from prompts and predicts no rows")
+}
+
+/// The failure that a server names in the middle of its answer: `{"error": …}` after a status of success.
+fn error_member(error: &serde_json::Value) -> Failure {
+    let text = server_message(error.to_string().as_bytes());
+    let code = error.get("code").and_then(serde_json::Value::as_u64);
+    let reason = match code {
+        Some(401) => TargetFailure::Unauthorized,
+        Some(403) => TargetFailure::Forbidden,
+        Some(404) => TargetFailure::ModelNotFound,
+        Some(429) => TargetFailure::RateLimited,
+        Some(400..=499) => TargetFailure::RequestRejected,
+        _ => TargetFailure::ServerError,
+    };
+    Failure::target(reason, format!("the answer names an error: {}", text.as_deref().unwrap_or("without a message")))
+}
+
+pub(crate) fn misfit(text: impl AsRef<str>) -> Failure {
     Failure::ours(UnknownReason::Misconfigured, text)
 }
 
@@ -336,6 +366,8 @@ mod tests {
             target("http://h/", Protocol::TorchServe, Some("m")),
             target("http://h/", Protocol::Mlflow, None),
             json,
+            target("http://h/", Protocol::OpenAi, Some("m")),
+            target("http://h/", Protocol::Ollama, Some("m")),
         ];
         targets.iter().map(|target| of_target(target).unwrap()).collect()
     }
@@ -348,6 +380,9 @@ mod tests {
             let _ = protocol.read_liveness(body);
             let _ = protocol.read_readiness(body);
             let _ = protocol.read_further(0, body, &mut ModelMetadata::default());
+            if let Some(generation) = protocol.generation() {
+                let _ = generation.read_part(body);
+            }
             for status in [100, 200, 302, 400, 404, 418, 503, 999] {
                 let _ = status_failure(protocol.as_ref(), status, body, rows == 0);
             }
@@ -370,6 +405,7 @@ mod tests {
                     "{", "}", "[", "]", ",", ":", "\"outputs\"", "\"shape\"", "\"datatype\"", "\"data\"", "\"name\"",
                     "\"predictions\"", "\"model_version\"", "\"FP64\"", "\"BYTES\"", "-1", "3", "1e308", "1e999", "NaN",
                     "-Infinity", "null", "true", "\"x\"", "[[1,2],[3]]", "9223372036854775807", "\u{e9}", "\\",
+                    "{\"choices\":[{\"delta\":{\"content\":", "\"usage\"", "\"error\"", "\"done\"", "{\"data\":[{\"id\":",
                     "{\"outputs\":[{\"name\":\"p\",\"shape\":", "],\"datatype\":\"INT64\",\"data\":[", "\"version\"",
                     "{\"model_version_status\":[{\"version\":", "\"state\":\"AVAILABLE\"", "{\"instances\"", "\"ready\"",
                     "[{\"modelName\":\"m\",\"modelVersion\":\"1\",\"workers\":[", "{\"status\":\"READY\"}", "\"status\"",

@@ -77,6 +77,27 @@ impl BodyCollector {
         }
     }
 
+    /// What has come so far, decoded.
+    pub(crate) fn decoded(&mut self) -> &[u8] {
+        // A decoder holds the last bytes back until it is flushed; damage shows again at the next push or at the end.
+        let buffer = match &mut self.decoder {
+            Decoder::Identity(buffer) | Decoder::DeflateUndecided(buffer) => buffer,
+            Decoder::Gzip(decoder) => {
+                let _ = decoder.flush();
+                decoder.get_ref()
+            }
+            Decoder::Zlib(decoder) => {
+                let _ = decoder.flush();
+                decoder.get_ref()
+            }
+            Decoder::RawDeflate(decoder) => {
+                let _ = decoder.flush();
+                decoder.get_ref()
+            }
+        };
+        &buffer.bytes
+    }
+
     /// The whole body, decoded.
     pub(crate) fn finish(self) -> Result<Bytes, BodyProblem> {
         let limit = self.limit;
@@ -160,6 +181,17 @@ mod tests {
             prop_assert_eq!(collect(None, &data, piece, limit).unwrap(), data.clone());
             prop_assert_eq!(collect(Some("gzip"), &gzip(&data), piece, limit).unwrap(), data.clone());
             prop_assert_eq!(collect(Some("Deflate"), &zlib.finish().unwrap(), piece, limit).unwrap(), data.clone());
+            let wire = gzip(&data);
+            let mut collector = BodyCollector::new(Some("gzip"), limit).unwrap();
+            let mut shown = 0;
+            for chunk in wire.chunks(piece) {
+                collector.push(chunk).unwrap();
+                let decoded = collector.decoded();
+                prop_assert_eq!(decoded, &data[..decoded.len()]);
+                prop_assert!(decoded.len() >= shown, "what was shown is not taken back");
+                shown = decoded.len();
+            }
+            prop_assert_eq!(shown, data.len(), "nothing is held back");
             let raw = raw.finish().unwrap();
             if raw[0] & 0x0f != 8 {
                 prop_assert_eq!(collect(Some("deflate"), &raw, piece, limit).unwrap(), data.clone());

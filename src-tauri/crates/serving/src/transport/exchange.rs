@@ -20,7 +20,7 @@ use super::connection::{self, Connection, ConnectionSlot, authority, micros};
 use super::failure::{self, Failure};
 use super::redirect::{Step, next_step};
 use super::timed_io::IoMarks;
-use super::{Exchange, ExchangeRequest, Limits, Transport};
+use super::{BodyObserver, Exchange, ExchangeRequest, Limits, Transport, Unobserved};
 
 const AGENT: HeaderValue = HeaderValue::from_static(crate::USER_AGENT);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -46,6 +46,17 @@ struct HopFailure {
 impl Transport {
     /// Makes one request over the slot's connection, or over a new one that then stays in the slot.
     pub async fn exchange(&self, slot: &mut ConnectionSlot, request: ExchangeRequest<'_>, limits: &Limits) -> Exchange {
+        self.exchange_observed(slot, request, limits, &mut Unobserved).await
+    }
+
+    /// [`Transport::exchange`], with somebody who sees the answer's body while it comes.
+    pub(crate) async fn exchange_observed(
+        &self,
+        slot: &mut ConnectionSlot,
+        request: ExchangeRequest<'_>,
+        limits: &Limits,
+        observer: &mut dyn BodyObserver,
+    ) -> Exchange {
         let mut exchange = Exchange {
             phases: Phases::default(),
             total_us: None,
@@ -64,7 +75,7 @@ impl Transport {
 
         let started = Instant::now();
         let deadline = started + limits.total;
-        let outcome = self.follow(slot, request, limits, deadline, &mut exchange).await;
+        let outcome = self.follow(slot, request, limits, deadline, &mut exchange, observer).await;
         exchange.total_us = Some(micros(started.elapsed()));
         match outcome {
             Ok(answer) => {
@@ -89,6 +100,7 @@ impl Transport {
         limits: &Limits,
         deadline: Instant,
         exchange: &mut Exchange,
+        observer: &mut dyn BodyObserver,
     ) -> Result<Answer, HopFailure> {
         let carries_credential = request.credential.is_some() || request.tls.has_identity();
         let mut url = request.url.clone();
@@ -102,7 +114,7 @@ impl Transport {
             let slot = if away { &mut elsewhere } else { &mut *slot };
             let hop = Hop { url: &url, method: &method, body: body.as_ref(), request, limits, deadline };
             let mut phases = Phases::default();
-            let (answer, reused) = self.hop(slot, &hop, &mut phases).await;
+            let (answer, reused) = self.hop(slot, &hop, &mut phases, observer).await;
             add_phases(&mut exchange.phases, &phases);
             exchange.reused = reused && (hops == 0 || exchange.reused);
             let answer = answer?;
@@ -137,10 +149,11 @@ impl Transport {
         slot: &mut ConnectionSlot,
         hop: &Hop<'_>,
         phases: &mut Phases,
+        observer: &mut dyn BodyObserver,
     ) -> (Result<Answer, HopFailure>, bool) {
         let kept = slot.connection.take().filter(|kept| !hop.request.fresh && kept.is_open() && kept.leads_to(hop.url));
         if let Some(mut connection) = kept {
-            match hop.send(&mut connection, phases).await {
+            match hop.send(&mut connection, phases, observer).await {
                 Ok(answer) => {
                     slot.connection = Some(connection);
                     return (Ok(answer), true);
@@ -160,7 +173,7 @@ impl Transport {
                 return (Err(hop_failure), false);
             }
         };
-        let answer = hop.send(&mut connection, phases).await;
+        let answer = hop.send(&mut connection, phases, observer).await;
         if answer.is_ok() {
             slot.connection = Some(connection);
         }
@@ -179,7 +192,12 @@ struct Hop<'a> {
 }
 
 impl Hop<'_> {
-    async fn send(&self, connection: &mut Connection, phases: &mut Phases) -> Result<Answer, HopFailure> {
+    async fn send(
+        &self,
+        connection: &mut Connection,
+        phases: &mut Phases,
+        observer: &mut dyn BodyObserver,
+    ) -> Result<Answer, HopFailure> {
         let place = authority(self.url);
         let fail = |failure: Failure, lost_unanswered| HopFailure {
             failure,
@@ -194,6 +212,7 @@ impl Hop<'_> {
 
         connection.marks.reset();
         let started = Instant::now();
+        observer.request_starts(started);
         let head = self.head(connection, request).await;
         let sent = connection.marks.sent().map(Instant::from_std);
         let first = connection.marks.first_read().map(Instant::from_std);
@@ -218,7 +237,12 @@ impl Hop<'_> {
         };
 
         let (head, incoming) = response.into_parts();
-        let body = self.read_body(&head.headers, incoming, &place).await;
+        let body = if head.status.is_success() && observer.watches() {
+            observer.answer_starts(&head.headers);
+            self.read_body(&head.headers, incoming, &place, observer).await
+        } else {
+            self.read_body(&head.headers, incoming, &place, &mut Unobserved).await
+        };
         phases.receive = Some(micros(first.unwrap_or(started).elapsed()));
         if head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && connection.forwarding_proxy.is_some() {
             let failure = Failure::ours(
@@ -311,7 +335,13 @@ impl Hop<'_> {
         }
     }
 
-    async fn read_body(&self, headers: &HeaderMap, mut incoming: Incoming, place: &str) -> Result<Bytes, Failure> {
+    async fn read_body(
+        &self,
+        headers: &HeaderMap,
+        mut incoming: Incoming,
+        place: &str,
+        observer: &mut dyn BodyObserver,
+    ) -> Result<Bytes, Failure> {
         let limit = self.limits.max_body;
         let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
         let problem = |problem: BodyProblem| body_failure(&problem, place);
@@ -319,14 +349,27 @@ impl Hop<'_> {
             return Err(problem(BodyProblem::TooLarge(limit)));
         }
         let mut collector = BodyCollector::new(encoding, limit).map_err(problem)?;
+        let mut shown = 0;
         loop {
             match timeout_at(self.deadline, incoming.frame()).await {
                 Err(_) => return Err(total_timeout(place)),
-                Ok(None) => return collector.finish().map_err(problem),
+                Ok(None) => {
+                    let body = collector.finish().map_err(problem)?;
+                    if observer.watches() && shown < body.len() {
+                        observer.piece(&body[shown..], Instant::now());
+                    }
+                    return Ok(body);
+                }
                 Ok(Some(Err(error))) => return Err(failure::of_exchange(&error, place, true)),
                 Ok(Some(Ok(frame))) => {
                     if let Some(data) = frame.data_ref() {
+                        let at = Instant::now();
                         collector.push(data).map_err(problem)?;
+                        if observer.watches() {
+                            let decoded = collector.decoded();
+                            observer.piece(&decoded[shown..], at);
+                            shown = decoded.len();
+                        }
                     }
                 }
             }

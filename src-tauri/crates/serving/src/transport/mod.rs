@@ -23,6 +23,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pilothouse_domain::endpoint::Tls;
 use pilothouse_domain::{Phases, ProbeConfig};
+use tokio::time::Instant;
 use url::Url;
 
 pub use self::connection::ConnectionSlot;
@@ -119,6 +120,37 @@ pub struct ExchangeRequest<'a> {
     pub tls: &'a TlsProfile,
     /// Whether a kept connection is not used even if there is one.
     pub fresh: bool,
+}
+
+/// Sees an answer of success while it comes. What it sees last counts: a kept connection that turns out closed is replaced
+/// by a fresh one, and the request starts anew.
+pub(crate) trait BodyObserver: Send {
+    /// Whether anything shall be shown at all. Decoding for nobody would cost plain probes time.
+    fn watches(&self) -> bool;
+
+    /// The request begins to be sent over an open connection.
+    fn request_starts(&mut self, at: Instant);
+
+    /// The head of an answer of success (2xx) has come.
+    fn answer_starts(&mut self, headers: &HeaderMap);
+
+    /// The next bytes of its body, decoded, and when they arrived.
+    fn piece(&mut self, bytes: &[u8], at: Instant);
+}
+
+/// Nobody watches.
+pub(crate) struct Unobserved;
+
+impl BodyObserver for Unobserved {
+    fn watches(&self) -> bool {
+        false
+    }
+
+    fn request_starts(&mut self, _at: Instant) {}
+
+    fn answer_starts(&mut self, _headers: &HeaderMap) {}
+
+    fn piece(&mut self, _bytes: &[u8], _at: Instant) {}
 }
 
 /// What came of one request.

@@ -5,6 +5,7 @@ mod connections;
 mod control_client;
 mod detection;
 mod faults;
+mod generation;
 mod predictions;
 mod proxies;
 mod redirects;
