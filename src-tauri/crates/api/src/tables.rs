@@ -1,187 +1,38 @@
 //! Reading tables that people bring: CSV with a header, or JSON Lines. The kind is read from the content, not the name.
 
-use std::collections::BTreeMap;
-
+use pilothouse_config::rows::{self, Kinds, RowsError};
 use pilothouse_domain::{Cell, Column, ColumnKind, Label, Table, Task};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::{ApiError, Code};
 
-/// Rows a table may have, since it is held in memory as a whole.
-pub const ROWS_MAX: usize = 5_000_000;
+pub use pilothouse_config::rows::ROWS_MAX;
 
 fn invalid(message: String) -> ApiError {
     ApiError::new(Code::InvalidInput, message)
 }
 
+impl From<RowsError> for ApiError {
+    fn from(error: RowsError) -> Self {
+        Self { code: Code::InvalidInput, message: error.problem, hint: error.hint }
+    }
+}
+
 /// Reads a table. A column whose every present cell is a number is numeric; an empty CSV cell and JSON `null` are missing.
 pub fn read(text: &str) -> Result<Table, ApiError> {
-    let text = text.trim_start_matches('\u{feff}');
-    let table = match text.trim_start().chars().next() {
-        None => return Err(invalid("the table is empty".into()).hint("give CSV with a header line, or JSON Lines")),
-        Some('{') => read_json_lines(text)?,
-        Some('[') => read_json_array(text)?,
-        Some(_) => read_csv(text)?,
-    };
+    let table = rows::read(text, &Kinds::new())?;
     if table.rows.is_empty() {
         return Err(invalid("the table has no rows below its header".into()));
     }
     Ok(table)
 }
 
-fn read_csv(text: &str) -> Result<Table, ApiError> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-    let names: Vec<String> = reader
-        .headers()
-        .map_err(|error| invalid(format!("the CSV header cannot be read: {error}")))?
-        .iter()
-        .map(str::to_owned)
-        .collect();
-    check_names(&names)?;
-    let mut rows: Vec<Vec<Cell>> = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| invalid(format!("the CSV cannot be read: {error}")))?;
-        rows.push(
-            record
-                .iter()
-                .map(|text| if text.is_empty() { Cell::Missing } else { Cell::Text(text.to_owned()) })
-                .collect(),
-        );
-        check_size(rows.len())?;
-    }
-    Ok(typed(names, rows))
-}
-
-fn read_json_lines(text: &str) -> Result<Table, ApiError> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let mut records: Vec<Record> = Vec::new();
-    for (number, line) in lines {
-        let value = serde_json::from_str(line)
-            .map_err(|error| invalid(format!("line {} is not a JSON object: {error}", number + 1)))?;
-        records.push(value);
-        check_size(records.len())?;
-    }
-    from_records(&records)
-}
-
-fn read_json_array(text: &str) -> Result<Table, ApiError> {
-    let records: Vec<Record> =
-        serde_json::from_str(text).map_err(|error| invalid(format!("the JSON array cannot be read: {error}")))?;
-    check_size(records.len())?;
-    from_records(&records)
-}
-
-/// A JSON object with its fields in the order of the text: a model that takes positions needs its columns in theirs.
-struct Record(Vec<(String, Value)>);
-
-impl Record {
-    fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
-    }
-}
-
-impl<'de> Deserialize<'de> for Record {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Record;
-
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
-                let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(0));
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Record(fields))
-            }
-        }
-
-        deserializer.deserialize_map(Fields)
-    }
-}
-
-fn from_records(records: &[Record]) -> Result<Table, ApiError> {
-    let mut names: Vec<String> = Vec::new();
-    for record in records {
-        for (name, _) in &record.0 {
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
-        }
-    }
-    check_names(&names)?;
-    let mut rows = Vec::with_capacity(records.len());
-    for (index, record) in records.iter().enumerate() {
-        let row = names.iter().map(|name| match record.get(name) {
-            None | Some(Value::Null) => Ok(Cell::Missing),
-            Some(Value::Number(number)) => Ok(number.as_f64().map_or(Cell::Missing, Cell::Number)),
-            Some(Value::String(text)) => Ok(Cell::Text(text.clone())),
-            Some(Value::Bool(flag)) => Ok(Cell::Text(flag.to_string())),
-            Some(_) => Err(invalid(format!("record {}: `{name}` is neither a number, a text nor null", index + 1))),
-        });
-        rows.push(row.collect::<Result<Vec<Cell>, ApiError>>()?);
-    }
-    Ok(typed(names, rows))
-}
-
 /// A table of named columns, from a reader of another format; each row has one cell per name.
 pub fn from_cells(names: Vec<String>, rows: Vec<Vec<Cell>>) -> Result<Table, ApiError> {
-    check_names(&names)?;
-    check_size(rows.len())?;
     if rows.is_empty() {
         return Err(invalid("the table has no rows".into()));
     }
-    Ok(typed(names, rows))
-}
-
-fn check_size(rows: usize) -> Result<(), ApiError> {
-    if rows > ROWS_MAX {
-        return Err(invalid(format!("the table has more than {ROWS_MAX} rows")).hint("take a sample of it"));
-    }
-    Ok(())
-}
-
-fn check_names(names: &[String]) -> Result<(), ApiError> {
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    for name in names {
-        if name.is_empty() {
-            return Err(invalid("a column has no name".into()).hint("give every column a name in the header line"));
-        }
-        *seen.entry(name).or_default() += 1;
-    }
-    match seen.iter().find(|(_, count)| **count > 1) {
-        Some((name, count)) => Err(invalid(format!("{count} columns are called `{name}`"))),
-        None => Ok(()),
-    }
-}
-
-/// Makes numbers of the columns that hold nothing else.
-fn typed(names: Vec<String>, mut rows: Vec<Vec<Cell>>) -> Table {
-    let mut columns = Vec::with_capacity(names.len());
-    for (index, name) in names.into_iter().enumerate() {
-        let number = |cell: &Cell| match cell {
-            Cell::Number(value) => Some(*value),
-            Cell::Text(text) => text.parse::<f64>().ok().filter(|value| value.is_finite()),
-            Cell::Missing => None,
-        };
-        let present = || rows.iter().map(|row| &row[index]).filter(|cell| **cell != Cell::Missing);
-        let is_numeric = present().next().is_some() && present().all(|cell| number(cell).is_some());
-        let kind = if is_numeric { ColumnKind::Numeric } else { ColumnKind::Categorical };
-        for row in &mut rows {
-            row[index] = match (&row[index], is_numeric) {
-                (cell, true) => number(cell).map_or(Cell::Missing, Cell::Number),
-                (Cell::Number(value), false) => Cell::Text(value.to_string()),
-                (cell, false) => cell.clone(),
-            };
-        }
-        columns.push(Column { name, kind });
-    }
-    Table { columns, rows }
+    Ok(rows::from_cells(names, rows, &Kinds::new())?)
 }
 
 /// Takes a column out of a table. The error names the columns that exist.

@@ -315,6 +315,7 @@ pub struct Tls {
 
 /// What a healthy answer must satisfy, beyond the protocol's own form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ResponseChecks {
     /// Reject NaN and infinities.
     pub finite: bool,
@@ -376,7 +377,12 @@ pub struct EvaluationConfig {
     /// The golden set.
     pub golden_set: GoldenSetId,
     /// Milliseconds between evaluations, at least 5,000.
+    #[serde(default = "evaluation_interval_ms")]
     pub interval_ms: u32,
+}
+
+fn evaluation_interval_ms() -> u32 {
+    300_000
 }
 
 /// The system that decides which version is live.
@@ -430,8 +436,13 @@ pub enum Reload {
         #[serde(default)]
         args: Vec<String>,
         /// Limit in milliseconds.
+        #[serde(default = "reload_timeout_ms")]
         timeout_ms: u32,
     },
+}
+
+fn reload_timeout_ms() -> u32 {
+    60_000
 }
 
 impl Endpoint {

@@ -112,7 +112,8 @@ const RULES: &[Rule] = &[
 ];
 
 /// The crates that neither do input and output nor read a clock.
-pub(super) const PURE: [&str; 4] = ["pilothouse-domain", "pilothouse-stats", "pilothouse-charts", "pilothouse-scrape"];
+pub(super) const PURE: [&str; 5] =
+    ["pilothouse-domain", "pilothouse-stats", "pilothouse-charts", "pilothouse-scrape", "pilothouse-config"];
 
 const NOT_PURE: [&str; 8] =
     ["tokio", "reqwest", "rusqlite", "hyper", "async-trait", "tracing-appender", "directories", "socket2"];
@@ -125,6 +126,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pilothouse-explain", &["pilothouse-domain", "pilothouse-stats"]),
     ("pilothouse-scrape", &["pilothouse-domain"]),
     ("pilothouse-charts", &["pilothouse-domain", "pilothouse-stats", "pilothouse-explain"]),
+    ("pilothouse-config", &["pilothouse-domain"]),
     ("pilothouse-secrets", &["pilothouse-domain"]),
     ("pilothouse-serving", &["pilothouse-domain", "pilothouse-stats"]),
     ("pilothouse-control", &["pilothouse-domain", "pilothouse-serving"]),

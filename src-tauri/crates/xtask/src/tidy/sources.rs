@@ -68,8 +68,9 @@ fn purity(source: &Source) -> Vec<Violation> {
         "tokio::",
         "Zoned::now",
     ];
-    let pure =
-        ["domain", "stats", "charts"].iter().any(|name| source.path.starts_with(&format!("src-tauri/crates/{name}/")));
+    let pure = ["domain", "stats", "charts", "config"]
+        .iter()
+        .any(|name| source.path.starts_with(&format!("src-tauri/crates/{name}/")));
     if !pure || !is_program(source) {
         return Vec::new();
     }
