@@ -192,13 +192,61 @@ impl Engine {
             // Asked before the settings are read, so that a change in between is seen the next time.
             let looked = match self.with_store(pilothouse_store::Store::foreign_changes).await {
                 Ok(version) if seen == Some(version) => continue,
-                Ok(version) => self.take_over_settings().await.map(|()| version),
+                Ok(version) => self.take_over_settings().await.map(|()| {
+                    self.announce_foreign_changes();
+                    version
+                }),
                 Err(error) => Err(error),
             };
             match looked {
                 Ok(version) => seen = Some(version),
                 Err(error) => tracing::error!(%error, "the settings could not be read again"),
             }
+        }
+    }
+
+    /// Says, every few seconds, that what another process wrote is stale here: for a process that shows a database which
+    /// another one watches.
+    pub(crate) async fn follow_watcher(&self) {
+        let mut seen = None;
+        loop {
+            match self.with_store(pilothouse_store::Store::foreign_changes).await {
+                Ok(version) if seen == Some(version) => {}
+                Ok(version) => {
+                    // The first look only remembers: nothing shown is older than it.
+                    if seen.replace(version).is_some() {
+                        self.announce_everything().await;
+                    }
+                }
+                Err(error) => tracing::error!(%error, "what another process wrote could not be noticed"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.inner.stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn announce_everything(&self) {
+        match self.with_store(pilothouse_store::Store::endpoints).await {
+            Ok(endpoints) => {
+                for endpoint in endpoints {
+                    let id = endpoint.id;
+                    for topic in [Topic::Endpoint(id), Topic::Quality(id), Topic::Versions(id), Topic::Rollbacks(id)] {
+                        self.publish(topic);
+                    }
+                }
+            }
+            Err(error) => tracing::error!(%error, "the endpoints could not be read again"),
+        }
+        self.publish(Topic::Fleet);
+        self.announce_foreign_changes();
+    }
+
+    /// What another process may have written beside the endpoints.
+    fn announce_foreign_changes(&self) {
+        for topic in [Topic::Timeline, Topic::Audit, Topic::Settings, Topic::GoldenSets, Topic::Secrets] {
+            self.publish(topic);
         }
     }
 
@@ -243,7 +291,7 @@ impl Engine {
 }
 
 /// Names of all secrets that an endpoint refers to.
-fn secrets_of(endpoint: &Endpoint) -> Vec<&str> {
+pub(crate) fn secrets_of(endpoint: &Endpoint) -> Vec<&str> {
     use pilothouse_domain::ControlPlaneConfig::{Demo, Mlflow};
     use pilothouse_domain::endpoint::Reload;
 
@@ -263,6 +311,6 @@ fn secrets_of(endpoint: &Endpoint) -> Vec<&str> {
 }
 
 /// Settings as JSON for the audit list. They hold references to secrets, never values.
-fn settings_json(endpoint: &Endpoint) -> Value {
+pub(crate) fn settings_json(endpoint: &Endpoint) -> Value {
     serde_json::to_value(endpoint).unwrap_or(Value::Null)
 }

@@ -144,7 +144,11 @@ impl Engine {
         if self.is_watching() {
             return Ok(true);
         }
-        let Some(held) = LockFile::take(&self.inner.database, "watch")? else { return Ok(false) };
+        let Some(held) = LockFile::take(&self.inner.database, "watch")? else {
+            let engine = self.clone();
+            self.inner.tasks.spawn(async move { engine.follow_watcher().await });
+            return Ok(false);
+        };
         *lock(&self.inner.watching) = Some(held);
         for endpoint in self.with_store(Store::endpoints).await? {
             self.begin_watching(endpoint, false).await?;

@@ -1,5 +1,6 @@
 //! What can go wrong in the engine.
 
+use pilothouse_config::ConfigError;
 use pilothouse_control::ControlError;
 use pilothouse_domain::{EndpointId, RunId, TargetFailure, UnknownReason, endpoint::InvalidSetting};
 use pilothouse_explain::ExplainError;
@@ -29,6 +30,18 @@ pub enum EngineError {
     /// An explanation could not be computed.
     #[error(transparent)]
     Explain(#[from] ExplainError),
+    /// A configuration cannot be read or written.
+    #[error(transparent)]
+    Configuration(#[from] ConfigError),
+    /// Somebody changed the set-up after it was compared.
+    #[error("the set-up was changed by somebody else after it was compared; nothing was applied")]
+    ConfigurationChanged,
+    /// A golden set of this name holds other rows already.
+    #[error(
+        "the golden set `{0}` is stored with another task, other rows or other labels, and a stored one never changes; \
+         nothing was applied"
+    )]
+    GoldenSetDiffers(String),
     /// A setting is out of range.
     #[error("setting {0}")]
     Setting(#[from] InvalidSetting),

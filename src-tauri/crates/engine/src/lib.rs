@@ -4,6 +4,7 @@
 //! failure of an endpoint; a control plane is written to only by a persisted rollback run; work has an end.
 
 mod clock;
+mod configuration;
 mod endpoints;
 mod engine;
 mod error;
@@ -27,6 +28,7 @@ mod versions;
 mod watch;
 
 pub use clock::SystemClock;
+pub use configuration::{Comparison, MissingSecrets};
 pub use engine::{Engine, os_user, read_credential};
 pub use error::EngineError;
 pub use explain::{ExplainRow, ExplainTask, Explained, JobState, output_names};

@@ -2,6 +2,8 @@
 
 use pilothouse_domain::{AuditEntry, EndpointId, TimestampMs};
 
+use rusqlite::Connection;
+
 use crate::json::{from_json, to_json};
 use crate::{Store, StoreError};
 
@@ -28,27 +30,8 @@ const WHAT: &str = "audit entry";
 impl Store {
     /// Stores an entry (its `id` is ignored) and returns its number. On the disk before it returns.
     pub fn append_audit(&self, entry: &AuditEntry) -> Result<i64, StoreError> {
-        let documents = [to_json(WHAT, &entry.before)?, to_json(WHAT, &entry.after)?, to_json(WHAT, &entry.evidence)?];
         let entry = entry.clone();
-        self.write("store the audit entry", move |connection| {
-            let [before, after, evidence] = documents;
-            connection
-                .prepare_cached(
-                    "INSERT INTO audit (at_ms, who, action, endpoint, reason, before, after, evidence)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                )?
-                .execute((
-                    entry.at.0,
-                    entry.who,
-                    entry.action,
-                    entry.endpoint.map(|id| id.0),
-                    entry.reason,
-                    before,
-                    after,
-                    evidence,
-                ))?;
-            Ok(connection.last_insert_rowid())
-        })
+        self.write("store the audit entry", move |connection| insert(connection, &entry))
     }
 
     /// At most `limit` entries, newest first, only those before the entry `before_id` when that is given.
@@ -78,6 +61,27 @@ impl Store {
             Ok(entries)
         })
     }
+}
+
+pub(crate) fn insert(connection: &Connection, entry: &AuditEntry) -> Result<i64, StoreError> {
+    let [before, after, evidence] =
+        [to_json(WHAT, &entry.before)?, to_json(WHAT, &entry.after)?, to_json(WHAT, &entry.evidence)?];
+    connection
+        .prepare_cached(
+            "INSERT INTO audit (at_ms, who, action, endpoint, reason, before, after, evidence)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute((
+            entry.at.0,
+            &entry.who,
+            &entry.action,
+            entry.endpoint.map(|id| id.0),
+            &entry.reason,
+            before,
+            after,
+            evidence,
+        ))?;
+    Ok(connection.last_insert_rowid())
 }
 
 #[cfg(test)]

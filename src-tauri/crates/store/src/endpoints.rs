@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::is_unique_violation;
 use crate::json::{from_json, to_json};
-use crate::{Store, StoreError, retention, rollbacks};
+use crate::{Store, StoreError, retention};
 
 /// `AUTOINCREMENT`: the number of a removed endpoint is never given to another one, because audit entries keep it.
 pub(crate) const V1: &str = "
@@ -43,64 +43,32 @@ impl Store {
     /// Stores a new endpoint (its `id` and `revision` are ignored) and returns its number. [`StoreError::NameTaken`] when another
     /// endpoint has the name.
     pub fn add_endpoint(&self, endpoint: &Endpoint) -> Result<EndpointId, StoreError> {
-        let settings = settings_json(endpoint)?;
         let endpoint = endpoint.clone();
-        self.write("add the endpoint", move |connection| {
-            connection
-                .prepare_cached(
-                    "INSERT INTO endpoint (name, environment, paused, created_ms, settings) VALUES (?1, ?2, ?3, ?4, ?5)",
-                )?
-                .execute((&endpoint.name, &endpoint.environment.0, endpoint.paused, endpoint.created.0, settings))
-                .map_err(|error| name_taken(error, &endpoint.name))?;
-            Ok(EndpointId(connection.last_insert_rowid()))
-        })
+        self.write("add the endpoint", move |connection| insert(connection, &endpoint))
     }
 
     /// Replaces the settings of the endpoint `endpoint.id` and returns their new revision. [`StoreError::Stale`] when they
     /// were changed since `endpoint.revision` was read. Whether it is paused stays, see [`Store::pause_endpoint`].
     pub fn update_endpoint(&self, endpoint: &Endpoint) -> Result<i64, StoreError> {
-        let settings = settings_json(endpoint)?;
         let endpoint = endpoint.clone();
-        self.write("change the endpoint", move |connection| {
-            let changed = connection
-                .prepare_cached(
-                    "UPDATE endpoint SET name = ?3, environment = ?4, settings = ?5, revision = revision + 1
-                     WHERE id = ?1 AND revision = ?2",
-                )?
-                .execute((endpoint.id.0, endpoint.revision, &endpoint.name, &endpoint.environment.0, settings))
-                .map_err(|error| name_taken(error, &endpoint.name))?;
-            if changed == 1 {
-                return Ok(endpoint.revision + 1);
-            }
-            // The name it has now, by which a person finds it.
-            let found = find(connection, "id = ?1", endpoint.id.0)?;
-            let found = found.ok_or_else(|| StoreError::not_found(WHAT, &endpoint.id))?;
-            Err(StoreError::Stale { what: WHAT, name: found.name })
-        })
+        self.write("change the endpoint", move |connection| update(connection, &endpoint))
     }
 
     /// Pauses or resumes an endpoint. No change of its settings: those read before can still be written back.
     pub fn pause_endpoint(&self, id: EndpointId, paused: bool) -> Result<(), StoreError> {
-        self.write("pause the endpoint", move |connection| {
-            let changed =
-                connection.prepare_cached("UPDATE endpoint SET paused = ?2 WHERE id = ?1")?.execute((id.0, paused))?;
-            if changed == 0 { Err(StoreError::not_found(WHAT, &id)) } else { Ok(()) }
-        })
+        self.write("pause the endpoint", move |connection| pause(connection, id, paused))
     }
 
     /// Removes an endpoint with its history, events, evaluations and versions. Its rollback plans, runs and audit entries
     /// stay. Refused with [`StoreError::RunInProgress`] while a rollback run of it is not finished. The endpoint is gone
     /// at once; its samples follow in slices, and retention removes what a crash left of them.
     pub fn remove_endpoint(&self, id: EndpointId) -> Result<(), StoreError> {
-        self.write("remove the endpoint", move |connection| {
-            if let Some(run) = rollbacks::unfinished_run(connection, id)? {
-                return Err(StoreError::RunInProgress { run });
-            }
-            match connection.prepare_cached("DELETE FROM endpoint WHERE id = ?1")?.execute([id.0])? {
-                0 => Err(StoreError::not_found(WHAT, &id)),
-                _ => Ok(()),
-            }
-        })?;
+        self.transaction("remove the endpoint", move |transaction| transaction.remove_endpoint(id))?;
+        retention::remove_history(self, id)
+    }
+
+    /// Removes what is left of an endpoint that was removed in a transaction.
+    pub fn remove_history(&self, id: EndpointId) -> Result<(), StoreError> {
         retention::remove_history(self, id)
     }
 
@@ -116,16 +84,60 @@ impl Store {
 
     /// All endpoints, by name.
     pub fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
-        self.read("list the endpoints", |connection| {
-            let mut statement = connection
-                .prepare_cached(&format!("SELECT {COLUMNS} FROM endpoint ORDER BY name COLLATE NOCASE, id"))?;
-            let mut rows = statement.query([])?;
-            let mut endpoints = Vec::new();
-            while let Some(row) = rows.next()? {
-                endpoints.push(decode(row)?);
-            }
-            Ok(endpoints)
-        })
+        self.read("list the endpoints", all)
+    }
+}
+
+pub(crate) fn all(connection: &Connection) -> Result<Vec<Endpoint>, StoreError> {
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM endpoint ORDER BY name COLLATE NOCASE, id"))?;
+    let mut rows = statement.query([])?;
+    let mut endpoints = Vec::new();
+    while let Some(row) = rows.next()? {
+        endpoints.push(decode(row)?);
+    }
+    Ok(endpoints)
+}
+
+pub(crate) fn insert(connection: &Connection, endpoint: &Endpoint) -> Result<EndpointId, StoreError> {
+    let settings = settings_json(endpoint)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO endpoint (name, environment, paused, created_ms, settings) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute((&endpoint.name, &endpoint.environment.0, endpoint.paused, endpoint.created.0, settings))
+        .map_err(|error| name_taken(error, &endpoint.name))?;
+    Ok(EndpointId(connection.last_insert_rowid()))
+}
+
+pub(crate) fn update(connection: &Connection, endpoint: &Endpoint) -> Result<i64, StoreError> {
+    let settings = settings_json(endpoint)?;
+    let changed = connection
+        .prepare_cached(
+            "UPDATE endpoint SET name = ?3, environment = ?4, settings = ?5, revision = revision + 1
+             WHERE id = ?1 AND revision = ?2",
+        )?
+        .execute((endpoint.id.0, endpoint.revision, &endpoint.name, &endpoint.environment.0, settings))
+        .map_err(|error| name_taken(error, &endpoint.name))?;
+    if changed == 1 {
+        return Ok(endpoint.revision + 1);
+    }
+    // The name it has now, by which a person finds it.
+    let found = find(connection, "id = ?1", endpoint.id.0)?;
+    let found = found.ok_or_else(|| StoreError::not_found(WHAT, &endpoint.id))?;
+    Err(StoreError::Stale { what: WHAT, name: found.name })
+}
+
+pub(crate) fn pause(connection: &Connection, id: EndpointId, paused: bool) -> Result<(), StoreError> {
+    let changed =
+        connection.prepare_cached("UPDATE endpoint SET paused = ?2 WHERE id = ?1")?.execute((id.0, paused))?;
+    if changed == 0 { Err(StoreError::not_found(WHAT, &id)) } else { Ok(()) }
+}
+
+pub(crate) fn delete(connection: &Connection, id: EndpointId) -> Result<(), StoreError> {
+    match connection.prepare_cached("DELETE FROM endpoint WHERE id = ?1")?.execute([id.0])? {
+        0 => Err(StoreError::not_found(WHAT, &id)),
+        _ => Ok(()),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use pilothouse_domain::{EndpointId, Event, TimestampMs};
 
+use rusqlite::Connection;
+
 use crate::error::is_foreign_key_violation;
 use crate::json::{from_json, to_json};
 use crate::{Store, StoreError};
@@ -34,18 +36,8 @@ pub struct EventFilter {
 impl Store {
     /// Stores an event (its `id` is ignored) and returns its number.
     pub fn append_event(&self, event: &Event) -> Result<i64, StoreError> {
-        let kind = to_json("event", &event.kind)?;
-        let (at, endpoint) = (event.at, event.endpoint);
-        self.write("store the event", move |connection| {
-            connection
-                .prepare_cached("INSERT INTO event (at_ms, endpoint, kind) VALUES (?1, ?2, ?3)")?
-                .execute((at.0, endpoint.map(|id| id.0), kind))
-                .map_err(|error| match endpoint {
-                    Some(id) if is_foreign_key_violation(&error) => StoreError::not_found("endpoint", &id),
-                    _ => error.into(),
-                })?;
-            Ok(connection.last_insert_rowid())
-        })
+        let event = event.clone();
+        self.write("store the event", move |connection| insert(connection, &event))
     }
 
     /// The events that the filter lets through, newest first.
@@ -71,6 +63,18 @@ impl Store {
             Ok(events)
         })
     }
+}
+
+pub(crate) fn insert(connection: &Connection, event: &Event) -> Result<i64, StoreError> {
+    let kind = to_json("event", &event.kind)?;
+    connection
+        .prepare_cached("INSERT INTO event (at_ms, endpoint, kind) VALUES (?1, ?2, ?3)")?
+        .execute((event.at.0, event.endpoint.map(|id| id.0), kind))
+        .map_err(|error| match event.endpoint {
+            Some(id) if is_foreign_key_violation(&error) => StoreError::not_found("endpoint", &id),
+            _ => error.into(),
+        })?;
+    Ok(connection.last_insert_rowid())
 }
 
 #[cfg(test)]

@@ -48,26 +48,8 @@ impl Store {
     /// already has; the same name with others is [`StoreError::NameTaken`].
     pub fn add_golden_set(&self, set: &GoldenSet) -> Result<GoldenSetId, StoreError> {
         validate(set)?;
-        let task = to_json(WHAT, &set.task)?;
-        let content = to_json(WHAT, &Content { table: set.table.clone(), labels: set.labels.clone() })?;
-        let (name, n, created, source) = (set.name.clone(), set.labels.len() as i64, set.created, set.source.clone());
-        self.write("add the golden set", move |connection| {
-            let same_name = connection
-                .prepare_cached("SELECT id, task = ?2 AND content = ?3 FROM golden_set WHERE name = ?1")?
-                .query_row((&name, &task, &content), |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            match same_name {
-                Some((id, true)) => return Ok(GoldenSetId(id)),
-                Some((_, false)) => return Err(StoreError::NameTaken { what: WHAT, name }),
-                None => {}
-            }
-            connection
-                .prepare_cached(
-                    "INSERT INTO golden_set (name, task, n, created_ms, source, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                )?
-                .execute((name, task, n, created.0, source, content))?;
-            Ok(GoldenSetId(connection.last_insert_rowid()))
-        })
+        let set = set.clone();
+        self.write("add the golden set", move |connection| insert(connection, &set))
     }
 
     /// The golden set with this number, with its rows.
@@ -82,29 +64,63 @@ impl Store {
 
     /// All golden sets without their rows, by name.
     pub fn golden_sets(&self) -> Result<Vec<GoldenSetSummary>, StoreError> {
-        self.read("list the golden sets", |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT id, name, task, n, created_ms, source FROM golden_set ORDER BY name COLLATE NOCASE, id",
-            )?;
-            let mut rows = statement.query([])?;
-            let mut sets = Vec::new();
-            while let Some(row) = rows.next()? {
-                let id = GoldenSetId(row.get(0)?);
-                sets.push(GoldenSetSummary {
-                    id,
-                    name: row.get(1)?,
-                    task: from_json(WHAT, &id, &row.get::<_, String>(2)?)?,
-                    n: crate::probes::saturated(row.get(3)?),
-                    created: TimestampMs(row.get(4)?),
-                    source: row.get(5)?,
-                });
-            }
-            Ok(sets)
-        })
+        self.read("list the golden sets", all)
     }
 }
 
-fn find(connection: &Connection, condition: &str, key: impl rusqlite::ToSql) -> Result<Option<GoldenSet>, StoreError> {
+pub(crate) fn insert(connection: &Connection, set: &GoldenSet) -> Result<GoldenSetId, StoreError> {
+    validate(set)?;
+    let task = to_json(WHAT, &set.task)?;
+    let content = to_json(WHAT, &Content { table: set.table.clone(), labels: set.labels.clone() })?;
+    let same_name = connection
+        .prepare_cached("SELECT id, task = ?2 AND content = ?3 FROM golden_set WHERE name = ?1")?
+        .query_row((&set.name, &task, &content), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match same_name {
+        Some((id, true)) => return Ok(GoldenSetId(id)),
+        Some((_, false)) => return Err(StoreError::NameTaken { what: WHAT, name: set.name.clone() }),
+        None => {}
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO golden_set (name, task, n, created_ms, source, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute((&set.name, task, set.labels.len() as i64, set.created.0, &set.source, content))?;
+    Ok(GoldenSetId(connection.last_insert_rowid()))
+}
+
+pub(crate) fn set_source(connection: &Connection, name: &str, source: &str) -> Result<(), StoreError> {
+    match connection.prepare_cached("UPDATE golden_set SET source = ?2 WHERE name = ?1")?.execute((name, source))? {
+        0 => Err(StoreError::not_found(WHAT, name)),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn all(connection: &Connection) -> Result<Vec<GoldenSetSummary>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, name, task, n, created_ms, source FROM golden_set ORDER BY name COLLATE NOCASE, id",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut sets = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = GoldenSetId(row.get(0)?);
+        sets.push(GoldenSetSummary {
+            id,
+            name: row.get(1)?,
+            task: from_json(WHAT, &id, &row.get::<_, String>(2)?)?,
+            n: crate::probes::saturated(row.get(3)?),
+            created: TimestampMs(row.get(4)?),
+            source: row.get(5)?,
+        });
+    }
+    Ok(sets)
+}
+
+pub(crate) fn find(
+    connection: &Connection,
+    condition: &str,
+    key: impl rusqlite::ToSql,
+) -> Result<Option<GoldenSet>, StoreError> {
     let mut statement = connection.prepare_cached(&format!(
         "SELECT id, name, task, created_ms, source, content FROM golden_set WHERE {condition}"
     ))?;

@@ -37,6 +37,7 @@ mod store;
 #[cfg(test)]
 mod testing;
 mod text;
+mod transaction;
 mod writer;
 
 pub use error::StoreError;
@@ -50,6 +51,7 @@ pub use open::OpenOptions;
 pub use retention::{Retention, RetentionReport, StorageSize};
 pub use server_metrics::{ServerHistory, ServerLook, ServerSeries};
 pub use store::Store;
+pub use transaction::Transaction;
 
 /// The schema version that this build reads and writes (`PRAGMA user_version`).
 pub const SCHEMA_VERSION: u32 = migrations::LATEST;

@@ -1,6 +1,6 @@
 //! The program's own settings, by key.
 
-use rusqlite::OptionalExtension as _;
+use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::Value;
 
 use crate::json::{from_json, to_json};
@@ -11,25 +11,28 @@ pub(crate) const V1: &str = "CREATE TABLE setting (key TEXT PRIMARY KEY, value T
 impl Store {
     /// The setting's value, if it was ever set.
     pub fn setting(&self, key: &str) -> Result<Option<Value>, StoreError> {
-        self.read("read the setting", |connection| {
-            let text: Option<String> = connection
-                .prepare_cached("SELECT value FROM setting WHERE key = ?1")?
-                .query_row([key], |row| row.get(0))
-                .optional()?;
-            text.map(|text| from_json("setting", key, &text)).transpose()
-        })
+        self.read("read the setting", |connection| get(connection, key))
     }
 
     /// Sets the setting. Secrets belong into the keyring, never here.
     pub fn set_setting(&self, key: &str, value: &Value) -> Result<(), StoreError> {
-        let (key, text) = (key.to_owned(), to_json("setting", value)?);
-        self.write("store the setting", move |connection| {
-            connection
-                .prepare_cached("INSERT OR REPLACE INTO setting (key, value) VALUES (?1, ?2)")?
-                .execute((key, text))?;
-            Ok(())
-        })
+        let (key, value) = (key.to_owned(), value.clone());
+        self.write("store the setting", move |connection| set(connection, &key, &value))
     }
+}
+
+pub(crate) fn get(connection: &Connection, key: &str) -> Result<Option<Value>, StoreError> {
+    let text: Option<String> = connection
+        .prepare_cached("SELECT value FROM setting WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()?;
+    text.map(|text| from_json("setting", key, &text)).transpose()
+}
+
+pub(crate) fn set(connection: &Connection, key: &str, value: &Value) -> Result<(), StoreError> {
+    let text = to_json("setting", value)?;
+    connection.prepare_cached("INSERT OR REPLACE INTO setting (key, value) VALUES (?1, ?2)")?.execute((key, text))?;
+    Ok(())
 }
 
 #[cfg(test)]
