@@ -47,7 +47,16 @@ impl Api {
 
     /// Probes a draft once without saving it.
     pub async fn connect_test(&self, request: ConnectTestRequest) -> Result<ProbeResult, ApiError> {
-        let endpoint = self.endpoint_from(request.draft).await?;
+        self.test(self.endpoint_from(request.draft, None).await?).await
+    }
+
+    /// Probes an edited endpoint once without saving it. What the form does not show holds for the test too.
+    pub async fn endpoint_test(&self, request: EndpointUpdateRequest) -> Result<ProbeResult, ApiError> {
+        let before = self.engine.endpoint(EndpointId(request.id)).await?;
+        self.test(self.endpoint_from(request.draft, Some(before)).await?).await
+    }
+
+    async fn test(&self, endpoint: Endpoint) -> Result<ProbeResult, ApiError> {
         endpoint.validate().map_err(pilothouse_engine::EngineError::from)?;
         let at = self.engine.now();
         let client = self.engine.model_client(&endpoint).await?;
@@ -68,87 +77,78 @@ impl Api {
 
     /// Connects an endpoint.
     pub async fn endpoint_add(&self, request: EndpointAddRequest) -> Result<Created, ApiError> {
-        let endpoint = self.endpoint_from(request.draft).await?;
+        let endpoint = self.endpoint_from(request.draft, None).await?;
         Ok(Created { id: self.engine.add_endpoint(endpoint).await?.0 })
     }
 
-    /// Changes an endpoint's settings. A conflict when they were changed since the draft was made.
+    /// Changes an endpoint's settings. What the form does not show stays as it was. A conflict when the settings were
+    /// changed since the draft was made.
     pub async fn endpoint_update(&self, request: EndpointUpdateRequest) -> Result<EndpointUpdated, ApiError> {
         let before = self.engine.endpoint(EndpointId(request.id)).await?;
-        // Text that was not touched stands for the very rows it was made from: a category `1` would be read as a number.
-        let rows_untouched = request.draft.probe_rows == before.target.probe_input.as_ref().map(tables::to_json);
-        let mut endpoint = self.endpoint_from(request.draft).await?;
-        endpoint.id = before.id;
+        let mut endpoint = self.endpoint_from(request.draft, Some(before)).await?;
         endpoint.revision = request.revision;
-        if rows_untouched {
-            endpoint.target.probe_input = before.target.probe_input;
-        }
-        // What the form does not show stays as it was.
-        endpoint.target.checks = before.target.checks;
-        endpoint.target.tls.client_certificate_file = before.target.tls.client_certificate_file;
-        endpoint.target.tls.client_key_secret = before.target.tls.client_key_secret;
-        endpoint.probe.connect_timeout_ms = before.probe.connect_timeout_ms;
-        endpoint.probe.first_byte_timeout_ms = before.probe.first_byte_timeout_ms;
-        endpoint.probe.fresh_connection_every = before.probe.fresh_connection_every;
-        endpoint.probe.max_response_bytes = before.probe.max_response_bytes;
         Ok(EndpointUpdated { revision: self.engine.update_endpoint(endpoint).await? })
     }
 
-    async fn endpoint_from(&self, draft: EndpointDraft) -> Result<Endpoint, ApiError> {
+    /// What a person wrote in the form, over what was there before. Only what the form shows is touched, so that a setting
+    /// made elsewhere is never lost by editing.
+    async fn endpoint_from(&self, draft: EndpointDraft, before: Option<Endpoint>) -> Result<Endpoint, ApiError> {
         let protocol = Protocol::parse(&draft.protocol)
             .ok_or_else(|| invalid(format!("`{}` is no protocol", draft.protocol)).hint(known_protocols()))?;
         let payload = PayloadForm::parse(&draft.payload).ok_or_else(|| {
             let known = PayloadForm::ALL.map(PayloadForm::as_str).join(", ");
             invalid(format!("`{}` is no form of a request", draft.payload)).hint(format!("use one of {known}"))
         })?;
-        let golden_set = match draft.golden_set.as_deref().filter(|name| !name.is_empty()) {
-            None => None,
-            Some(name) => {
-                let wanted = name.to_owned();
-                let found = self.engine.with_store(move |store| store.golden_set_by_name(&wanted)).await?;
-                Some(found.ok_or_else(|| ApiError::new(Code::NotFound, format!("there is no golden set `{name}`")))?)
-            }
-        };
-        let probe_input = match draft.probe_rows.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
-            Some(text) => Some(tables::read(text)?),
-            None => None,
-        };
-        Ok(Endpoint {
+        let url = parse_url("url", &draft.url)?;
+        let mut endpoint = before.unwrap_or_else(|| Endpoint {
             id: EndpointId(0),
-            name: draft.name.trim().to_owned(),
-            environment: Environment(draft.environment.trim().to_owned()),
-            target: Target {
-                model: draft.model.filter(|model| !model.is_empty()),
-                model_version: draft.model_version.filter(|version| !version.is_empty()),
-                management_url: draft
-                    .management_url
-                    .filter(|url| !url.trim().is_empty())
-                    .map(|url| parse_url("management_url", &url))
-                    .transpose()?,
-                payload,
-                json: draft.json.map(json_template).transpose()?,
-                auth: auth(draft.auth),
-                tls: Tls { ca_file: draft.ca_file.filter(|path| !path.is_empty()).map(Into::into), ..Tls::default() },
-                probe_input,
-                prompts: draft.prompts.map(prompts::read).transpose()?,
-                ..Target::new(parse_url("url", &draft.url)?, protocol)
-            },
-            probe: ProbeConfig {
-                interval_ms: draft.interval_ms,
-                total_timeout_ms: draft.total_timeout_ms,
-                confirm_after: draft.confirm_after,
-                recover_after: draft.recover_after,
-                degraded_above_ms: draft.degraded_above_ms,
-                ..ProbeConfig::default()
-            },
-            evaluation: golden_set
-                .map(|set| EvaluationConfig { golden_set: set.id, interval_ms: draft.evaluation_interval_ms }),
-            control_plane: draft.control_plane.map(control_plane).transpose()?,
+            name: String::new(),
+            environment: Environment(String::new()),
+            target: Target::new(url.clone(), protocol),
+            probe: ProbeConfig::default(),
+            evaluation: None,
+            control_plane: None,
             metrics: None,
             paused: false,
             created: TimestampMs(0),
             revision: 0,
-        })
+        });
+        endpoint.name = draft.name.trim().to_owned();
+        endpoint.environment = Environment(draft.environment.trim().to_owned());
+        endpoint.evaluation = self.evaluation(draft.golden_set.as_deref(), draft.evaluation_interval_ms).await?;
+        endpoint.control_plane = draft.control_plane.map(control_plane).transpose()?;
+        let target = &mut endpoint.target;
+        target.url = url;
+        target.protocol = protocol;
+        target.model = draft.model.filter(|model| !model.is_empty());
+        target.model_version = draft.model_version.filter(|version| !version.is_empty());
+        let management_url = draft.management_url.filter(|url| !url.trim().is_empty());
+        target.management_url = management_url.map(|url| parse_url("management_url", &url)).transpose()?;
+        target.payload = payload;
+        target.json = draft.json.map(json_template).transpose()?;
+        target.prompts = draft.prompts.map(prompts::read).transpose()?;
+        target.auth = auth(draft.auth);
+        target.tls.ca_file = draft.ca_file.filter(|path| !path.is_empty()).map(Into::into);
+        // Text that was not touched stands for the very rows it was made from: a category `1` would be read as a number.
+        if draft.probe_rows != target.probe_input.as_ref().map(tables::to_json) {
+            let text = draft.probe_rows.as_deref().map(str::trim).filter(|text| !text.is_empty());
+            target.probe_input = text.map(tables::read).transpose()?;
+        }
+        let probe = &mut endpoint.probe;
+        probe.interval_ms = draft.interval_ms;
+        probe.total_timeout_ms = draft.total_timeout_ms;
+        probe.confirm_after = draft.confirm_after;
+        probe.recover_after = draft.recover_after;
+        probe.degraded_above_ms = draft.degraded_above_ms;
+        Ok(endpoint)
+    }
+
+    async fn evaluation(&self, name: Option<&str>, interval_ms: u32) -> Result<Option<EvaluationConfig>, ApiError> {
+        let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(None) };
+        let wanted = name.to_owned();
+        let found = self.engine.with_store(move |store| store.golden_set_by_name(&wanted)).await?;
+        let set = found.ok_or_else(|| ApiError::new(Code::NotFound, format!("there is no golden set `{name}`")))?;
+        Ok(Some(EvaluationConfig { golden_set: set.id, interval_ms }))
     }
 }
 

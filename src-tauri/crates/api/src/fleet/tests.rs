@@ -40,6 +40,7 @@ fn probe(endpoint: EndpointId, due: TimestampMs, total_us: u32) -> Probe {
         reused: true,
         response_bytes: 20,
         detail: None,
+        generation: None,
     }
 }
 

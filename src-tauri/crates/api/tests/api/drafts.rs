@@ -51,6 +51,11 @@ async fn saving_an_untouched_draft_changes_nothing() {
     full.target.tls.ca_file = Some("/etc/ssl/own.pem".into());
     full.target.tls.client_certificate_file = Some("/etc/ssl/client.pem".into());
     full.target.tls.client_key_secret = Some("client-key".into());
+    full.metrics = Some(pilothouse_domain::MetricsConfig::Scrape {
+        url: "http://127.0.0.1:8082/metrics".parse().unwrap(),
+        interval_ms: 30_000,
+        send_credential: true,
+    });
     full.probe.connect_timeout_ms = 1_234;
     full.probe.first_byte_timeout_ms = 2_345;
     full.probe.fresh_connection_every = 3;
@@ -75,6 +80,10 @@ async fn saving_an_untouched_draft_changes_nothing() {
     assert_eq!(saved.revision, revision);
     assert_eq!(api.engine().endpoint(EndpointId(id)).await.unwrap(), full);
     assert_eq!(api.endpoint(EndpointRequest { id }).await.unwrap().draft, draft);
+
+    // A test of what is edited uses what the form does not show: here a client certificate that is not there.
+    let tested = api.endpoint_test(EndpointUpdateRequest { id, revision, draft: draft.clone() }).await;
+    assert!(tested.is_err(), "{tested:?}");
 
     // One change is one change.
     let changed = EndpointDraft { interval_ms: 20_000, ..draft.clone() };

@@ -48,7 +48,6 @@ pub(crate) fn draft(name: &str, server: &FakeServer) -> EndpointDraft {
         probe_rows: Some(r#"[{"x": 1}]"#.into()),
         prompts: None,
         control_plane: None,
-        metrics: None,
         golden_set: None,
         evaluation_interval_ms: 300_000,
     }
