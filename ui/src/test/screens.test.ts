@@ -145,6 +145,31 @@ describe("settings", () => {
     await userEvent.click(screen.getByTestId("settings-save"));
     await waitFor(async () => expect((await backend.call("endpoint", { id: 1 })).draft).toMatchObject({ name: "credit-risk-2", environment: "staging" }));
   });
+  it("shows what a configuration would change before it is applied", async () => {
+    const { backend } = start("#/settings");
+    const choose = async (text: string): Promise<void> => {
+      // jsdom has no Blob.text().
+      const file = Object.assign(new File([text], "fleet.toml"), { text: () => Promise.resolve(text) });
+      await userEvent.upload(await screen.findByTestId("config-files"), file);
+    };
+    await choose('[[endpoint]]\ncolour = "red"\n');
+    expect((await screen.findByTestId("config-problems")).textContent).toMatch(/fleet\.toml:2:1.*endpoint\.colour.*unknown key/);
+    expect(screen.queryByTestId("config-apply")).toBeNull();
+    await choose("# another fleet");
+    expect((await screen.findByTestId("config-diff")).textContent).toMatch(/probe\.interval_ms.*15000.*30000/);
+    expect(screen.getByTestId("config-apply").textContent).toMatch(/^\s*Apply\s*$/);
+    await userEvent.click(screen.getByTestId("config-prune"));
+    expect(screen.getByTestId("config-apply").textContent).toContain("Apply and remove 1 endpoint");
+    expect(callsOf(backend, "config_apply")).toHaveLength(0);
+    await userEvent.click(screen.getByTestId("config-apply"));
+    await waitFor(() => expect(callsOf(backend, "config_apply")).toMatchObject([{ prune: true, files: [{ path: "fleet.toml" }] }]));
+    await waitFor(() => expect(screen.queryByTestId("config-diff")).toBeNull());
+  });
+  it("writes the set-up out as text", async () => {
+    start("#/settings");
+    await userEvent.click(await screen.findByTestId("config-export"));
+    expect((await screen.findByTestId<HTMLTextAreaElement>("config-text")).value).toContain("[[endpoint]]");
+  });
   it("removes an endpoint only with its name typed", async () => {
     const { backend, app } = start("#/endpoint/5/settings");
     await userEvent.click(await screen.findByTestId("remove-open"));

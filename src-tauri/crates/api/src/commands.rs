@@ -17,6 +17,7 @@ macro_rules! commands {
             connect_test(ConnectTestRequest) -> ProbeResult, "Probes a draft once without saving it.";
             endpoint_add(EndpointAddRequest) -> Created, "Connects an endpoint.";
             endpoint_update(EndpointUpdateRequest) -> EndpointUpdated, "Changes an endpoint's settings.";
+            endpoint_test(EndpointUpdateRequest) -> ProbeResult, "Probes an edited endpoint once without saving it.";
             endpoint_remove(EndpointRemoveRequest) -> Empty, "Removes an endpoint with its history.";
             endpoint_pause(EndpointPauseRequest) -> Empty, "Pauses or resumes probing.";
             probe_now(EndpointRequest) -> ProbeResult, "Probes an endpoint at once and records it.";
@@ -40,6 +41,9 @@ macro_rules! commands {
             secrets(Empty) -> SecretList, "Every secret that an endpoint refers to.";
             settings(Empty) -> SettingsView, "Settings and facts of this program.";
             settings_set(Settings) -> SettingsView, "Changes the settings.";
+            config_export(Empty) -> ConfigText, "The whole set-up as one TOML file.";
+            config_diff(ConfigFiles) -> ConfigDiff, "What a configuration would change.";
+            config_apply(ConfigApplyRequest) -> Empty, "Carries a configuration over, all of it or nothing.";
             demo_start(Empty) -> DemoState, "Starts the demo fleet and connects it.";
             demo_inject(DemoInjectRequest) -> DemoState, "Injects or clears a fault in the demo fleet.";
             demo_remove(Empty) -> Empty, "Stops the demo fleet and removes its endpoints with their history.";

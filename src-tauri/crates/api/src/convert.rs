@@ -23,6 +23,13 @@ impl ApiError {
             EngineError::Serving(_) | EngineError::Setting(_) | EngineError::NotConfirmed { .. } => {
                 (Code::InvalidInput, None)
             }
+            EngineError::Configuration(_) => (Code::InvalidInput, None),
+            EngineError::ConfigurationChanged => {
+                (Code::Conflict, Some("compare again, look at the difference, then apply"))
+            }
+            EngineError::GoldenSetDiffers(_) => {
+                (Code::Conflict, Some("give the other rows a name of their own, and let endpoints refer to that"))
+            }
             EngineError::Control(_) => (Code::ControlPlaneFailed, None),
             EngineError::Stats(_) => (Code::NotEnoughData, None),
             EngineError::Explain(_) => (Code::InvalidInput, Some("choose a larger budget or another row")),

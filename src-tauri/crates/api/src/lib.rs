@@ -9,6 +9,7 @@
 mod api;
 mod chart;
 pub mod commands;
+mod configuration;
 mod connect;
 mod convert;
 mod demo;

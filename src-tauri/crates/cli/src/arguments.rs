@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    audit, collect, demo, detect, endpoint, evaluate, explain, golden, history, probe, rollback, secret, versions,
+    audit, collect, config, demo, detect, endpoint, evaluate, explain, golden, history, probe, rollback, secret,
+    versions,
 };
 
 /// Watch deployed models, evaluate and explain them, and roll a bad version back: Pilothouse without a window.
@@ -45,6 +46,9 @@ pub(crate) enum Command {
     /// Connect, list, show or remove endpoints
     #[command(subcommand)]
     Endpoint(endpoint::EndpointCommand),
+    /// Export the whole set-up as TOML, compare it with the database, or carry it over
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Store or forget a secret in the OS keyring, or ask for its state
     #[command(subcommand)]
     Secret(secret::SecretCommand),

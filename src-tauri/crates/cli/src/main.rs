@@ -6,6 +6,8 @@
 mod arguments;
 mod audit;
 mod collect;
+mod config;
+mod config_files;
 mod demo;
 mod detect;
 mod endpoint;
@@ -66,6 +68,7 @@ async fn carry_out(arguments: Arguments, output: Output) -> Result<Answer, Failu
         Command::Detect(options) => detect::run(&options, output).await,
         Command::Probe(options) => probe::run(&options, output).await,
         Command::Endpoint(options) => endpoint::run(options, common, output).await,
+        Command::Config(options) => config::run(options, common, output).await,
         Command::Secret(options) => secret::run(options, common, output).await,
         Command::Collect(options) => collect::run(&options, common, output).await,
         Command::History(options) => history::run(&options, common, output).await,

@@ -397,6 +397,213 @@ problem: string | null, };
 export type Code = "invalid_input" | "not_found" | "conflict" | "blocked" | "keyring_locked" | "keyring_unavailable" | "secret_missing" | "target_failed" | "control_plane_failed" | "not_enough_data" | "cancelled" | "storage" | "internal";
 
 /**
+ * Carries a configuration over.
+ */
+export type ConfigApplyRequest = { 
+/**
+ * Its files.
+ */
+files: Array<ConfigFile>, 
+/**
+ * The `revision` of the difference that was looked at.
+ */
+revision: string, 
+/**
+ * Whether endpoints that it does not describe are removed with their history.
+ */
+prune: boolean, };
+
+/**
+ * An endpoint that changes.
+ */
+export type ConfigChange = { 
+/**
+ * Its name.
+ */
+name: string, 
+/**
+ * Its fields that change.
+ */
+fields: Array<ConfigField>, };
+
+/**
+ * What a configuration would change.
+ */
+export type ConfigDiff = { 
+/**
+ * Why it cannot be read. Then everything else is empty.
+ */
+problems: Array<ConfigProblem>, 
+/**
+ * Whether anything differs.
+ */
+differs: boolean, 
+/**
+ * Names the stored set-up that was compared.
+ */
+revision: string, 
+/**
+ * How many endpoints the configuration describes.
+ */
+endpoints: number, 
+/**
+ * Endpoints that are not stored yet.
+ */
+added: Array<string>, 
+/**
+ * Endpoints that are stored otherwise.
+ */
+changed: Array<ConfigChange>, 
+/**
+ * Endpoints that only the database has.
+ */
+only_in_database: Array<string>, 
+/**
+ * Settings that are stored otherwise.
+ */
+settings: Array<ConfigField>, 
+/**
+ * Golden sets.
+ */
+golden_sets: ConfigGoldenSets, 
+/**
+ * Secrets that it refers to and this machine does not hold; empty when the keyring does not answer.
+ */
+missing_secrets: Array<ConfigSecret>, 
+/**
+ * Whether the keyring answers (`present`: yes).
+ */
+keyring: SecretState, };
+
+/**
+ * A field that changes.
+ */
+export type ConfigField = { 
+/**
+ * Its path, such as `probe.interval_ms`.
+ */
+path: string, 
+/**
+ * The stored value as text; `null`: not set.
+ */
+old: string | null, 
+/**
+ * The wanted value as text; `null`: not set.
+ */
+new: string | null, };
+
+/**
+ * A file of a configuration: TOML, or rows that TOML names.
+ */
+export type ConfigFile = { 
+/**
+ * Its path below the configuration's folder, with `/` between the parts.
+ */
+path: string, 
+/**
+ * What it holds.
+ */
+text: string, };
+
+/**
+ * A configuration to compare with what is stored.
+ */
+export type ConfigFiles = { 
+/**
+ * Its files.
+ */
+files: Array<ConfigFile>, };
+
+/**
+ * A golden set that is stored otherwise.
+ */
+export type ConfigGoldenSetChange = { 
+/**
+ * Its name.
+ */
+name: string, 
+/**
+ * `content` (fingerprints) or `source`.
+ */
+fields: Array<ConfigField>, 
+/**
+ * Its content differs: it cannot be applied, since a stored golden set never changes.
+ */
+refused: boolean, };
+
+/**
+ * Golden sets of a configuration beside the stored ones.
+ */
+export type ConfigGoldenSets = { 
+/**
+ * Not stored yet.
+ */
+added: Array<string>, 
+/**
+ * Stored otherwise.
+ */
+changed: Array<ConfigGoldenSetChange>, 
+/**
+ * Only in the database. They stay, and do not count as a difference.
+ */
+only_in_database: Array<string>, };
+
+/**
+ * Something that cannot be taken over, and where it stands.
+ */
+export type ConfigProblem = { 
+/**
+ * The file.
+ */
+file: string, 
+/**
+ * Its line, from 1.
+ */
+line: number, 
+/**
+ * Its character in that line, from 1.
+ */
+column: number, 
+/**
+ * The key, such as `endpoint.probe.interval_ms`; empty when the text is no TOML.
+ */
+key: string, 
+/**
+ * What is wrong.
+ */
+message: string, 
+/**
+ * What to write in its place.
+ */
+hint: string | null, };
+
+/**
+ * A secret that is not there yet.
+ */
+export type ConfigSecret = { 
+/**
+ * Its name in the keyring.
+ */
+name: string, 
+/**
+ * Endpoints that use it.
+ */
+used_by: Array<string>, };
+
+/**
+ * The whole set-up as one TOML file.
+ */
+export type ConfigText = { 
+/**
+ * What the file is usually called.
+ */
+file_name: string, 
+/**
+ * TOML.
+ */
+text: string, };
+
+/**
  * Tries a draft with one probe, without saving.
  */
 export type ConnectTestRequest = { 
@@ -733,7 +940,7 @@ export type EndpointRequest = {
 id: number, };
 
 /**
- * Changes an endpoint.
+ * Changes an endpoint, or tries the change.
  */
 export type EndpointUpdateRequest = { 
 /**

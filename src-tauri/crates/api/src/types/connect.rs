@@ -234,7 +234,7 @@ border! {
         pub draft: EndpointDraft,
     }
 
-    /// Changes an endpoint.
+    /// Changes an endpoint, or tries the change.
     pub struct EndpointUpdateRequest {
         /// Endpoint.
         pub id: i64,

@@ -4,6 +4,7 @@
 //! carry their unit in the name; every type is generated into `ui/src/backend/gen/types.ts`.
 
 pub mod charts;
+pub mod configuration;
 pub mod connect;
 pub mod demo;
 pub mod endpoint;
@@ -17,6 +18,7 @@ pub mod timeline;
 pub mod versions;
 
 pub use charts::*;
+pub use configuration::*;
 pub use connect::*;
 pub use demo::*;
 pub use endpoint::*;

@@ -3,5 +3,6 @@
 #![cfg(unix)]
 
 mod answers;
+mod config;
 mod journey;
 mod support;
