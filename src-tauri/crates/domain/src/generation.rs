@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 pub const ANSWER_MAX_BYTES: usize = 2048;
 
 /// One generated answer.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Generation {
     /// From the first byte of the request sent to the first piece of text that came, in microseconds. Opening the
     /// connection does not count. Absent when no text came or the answer was not streamed.

@@ -170,7 +170,7 @@ fn minutes(
     id: EndpointId,
     from: i64,
     view: View,
-    mut visit: impl FnMut(i64, &rollups::Stored<'_>),
+    mut visit: impl FnMut(i64, &rollups::StoredTally<'_>),
 ) -> Result<(), StoreError> {
     let window = (TimestampMs(from * MINUTE_MS), TimestampMs((view.minute + 1) * MINUTE_MS));
     rollups::read(connection, Level::Minute, id, window, &mut |at, stored| {

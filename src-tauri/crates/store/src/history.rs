@@ -237,7 +237,7 @@ impl Store {
 
 /// Where numbers come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
+pub(crate) enum Source {
     Raw,
     Rollup(Level),
 }
@@ -282,7 +282,7 @@ impl Source {
 /// One row of a source.
 enum Part<'a> {
     Sample(&'a Probe),
-    Bucket(&'a rollups::Stored<'a>),
+    Bucket(&'a rollups::StoredTally<'a>),
 }
 
 impl Part<'_> {
@@ -314,7 +314,7 @@ fn visit(
 
 /// The finest step that gives at most `points` buckets, and the coarsest source that serves it and still reaches back
 /// to `from`.
-fn choose(from: i64, to: i64, points: u32, floors: &Floors) -> (i64, Source) {
+pub(crate) fn choose(from: i64, to: i64, points: u32, floors: &Floors) -> (i64, Source) {
     let per_point_ms = (to - from).div_euclid(i64::from(points.max(1))).max(1);
     let enough = |step: i64| step.saturating_mul(i64::from(points.max(1))) >= to - from;
     let day_ms = Level::Day.step_ms();
@@ -333,7 +333,7 @@ fn choose(from: i64, to: i64, points: u32, floors: &Floors) -> (i64, Source) {
 }
 
 /// Cuts `[from, to)` into whole buckets of the coarsest sources and, at its ends, of the finer ones that are left.
-fn cover(source: Source, from: i64, to: i64, floors: &Floors, segments: &mut Vec<(Source, i64, i64)>) {
+pub(crate) fn cover(source: Source, from: i64, to: i64, floors: &Floors, segments: &mut Vec<(Source, i64, i64)>) {
     if from >= to {
         return;
     }
@@ -381,28 +381,29 @@ pub(crate) fn round_up(at: i64, step_ms: i64) -> i64 {
     at + (step_ms - at.rem_euclid(step_ms)) % step_ms
 }
 
-fn count(n: u64) -> u32 {
+pub(crate) fn count(n: u64) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 impl Bucket {
     fn new(at_ms: i64, tally: &Tally) -> Self {
         let Summary { n, n_ok, n_target_failed, n_unknown, p50_us, p95_us, p99_us } = Summary::new(tally);
-        let (at, max_us) = (TimestampMs(at_ms), tally.latency.max());
+        let (at, max_us) = (TimestampMs(at_ms), tally.latency().max());
         Self { at, n, n_ok, n_target_failed, n_unknown, p50_us, p95_us, p99_us, max_us }
     }
 }
 
 impl Summary {
     pub(crate) fn new(tally: &Tally) -> Self {
+        let [n_ok, n_target_failed, n_unknown] = tally.counts;
         Self {
-            n: count(tally.n_ok.saturating_add(tally.n_target_failed).saturating_add(tally.n_unknown)),
-            n_ok: count(tally.n_ok),
-            n_target_failed: count(tally.n_target_failed),
-            n_unknown: count(tally.n_unknown),
-            p50_us: tally.latency.quantile(0.5),
-            p95_us: tally.latency.quantile(0.95),
-            p99_us: tally.latency.quantile(0.99),
+            n: count(tally.counts.into_iter().fold(0, u64::saturating_add)),
+            n_ok: count(n_ok),
+            n_target_failed: count(n_target_failed),
+            n_unknown: count(n_unknown),
+            p50_us: tally.latency().quantile(0.5),
+            p95_us: tally.latency().quantile(0.95),
+            p99_us: tally.latency().quantile(0.99),
         }
     }
 }

@@ -6,8 +6,8 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::{
-    StoreError, audit, endpoints, evaluations, events, golden_sets, health, live_versions, probes, retention,
-    rollbacks, rollups, server_metrics, settings, text,
+    StoreError, audit, endpoints, evaluations, events, generations, golden_sets, health, live_versions, probes,
+    retention, rollbacks, rollups, server_metrics, settings, text,
 };
 
 /// The SQL of every version, in order: `MIGRATIONS[0]` makes version 1. The statements stand beside the code of their
@@ -31,6 +31,7 @@ const MIGRATIONS: &[&[&str]] = &[
     &[events::V2, text::V2],
     &[server_metrics::V3],
     &[endpoints::V4],
+    &[generations::V5],
 ];
 
 /// The newest schema version.

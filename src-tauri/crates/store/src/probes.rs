@@ -9,7 +9,7 @@ use pilothouse_domain::{EndpointId, Outcome, Phases, Probe, TimestampMs, Unknown
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::text::TextCache;
-use crate::{Beat, Store, StoreError, endpoints, rollups};
+use crate::{Beat, Store, StoreError, endpoints, generations, rollups};
 
 /// The outcome is kind × 256 + reason ([`Outcome::codes`]), so that `ok`, like a 0 or 1 flag, takes no byte. What the
 /// fleet screen reads comes first, since SQLite decodes a row only up to the last column asked for. No foreign key to the
@@ -46,7 +46,8 @@ const DETAIL_CHARACTERS: usize = 300;
 
 impl Store {
     /// Hands every sample of the endpoint in `[from, to)` to `visit`, oldest first. All reading of raw samples goes
-    /// through here; only committed probes are seen, so [`Store::flush`] first where the last second matters.
+    /// through here; only committed probes are seen, so [`Store::flush`] first where the last second matters. What a
+    /// generated answer measured is stored apart ([`Store::generation_history`]) and left out.
     pub fn read_samples(
         &self,
         endpoint: EndpointId,
@@ -84,7 +85,8 @@ pub(crate) fn insert(connection: &Connection, probes: &[Probe], texts: &mut Text
             tracing::debug!(endpoint = id, "dropped a probe of an endpoint that was removed");
         }
     }
-    rollups::add(connection, &stored)
+    rollups::add(connection, &stored)?;
+    generations::insert(connection, &stored)
 }
 
 /// Stores one probe at the first free millisecond from its time on, and returns that time.

@@ -7,7 +7,7 @@
 use pilothouse_domain::{EndpointId, TimestampMs};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::rollups::Level;
+use crate::rollups::{GENERATION, HEALTH, Level};
 use crate::{Store, StoreError, endpoints, evaluations, server_metrics, text};
 
 /// Since when each source is complete; no row: since ever.
@@ -48,6 +48,8 @@ pub struct RetentionReport {
     pub hours: u64,
     /// Rollups per day of endpoints that were removed.
     pub days: u64,
+    /// Measurements of generated answers, and their rollups.
+    pub generations: u64,
     /// Minutes and hours of what servers said of themselves.
     pub server: u64,
     /// Texts that no sample refers to any more, and names of series without buckets.
@@ -105,12 +107,20 @@ const SAMPLES: Bulk = Bulk { table: "sample", key: "ts_ms", step_ms: 1 };
 const MINUTES: Bulk = Bulk::rollup(Level::Minute);
 const HOURS: Bulk = Bulk::rollup(Level::Hour);
 const DAYS: Bulk = Bulk::rollup(Level::Day);
+const GENERATIONS: Bulk = Bulk { table: "generation", key: "ts_ms", step_ms: 1 };
+const GENERATION_MINUTES: Bulk = Bulk::generation(Level::Minute);
+const GENERATION_HOURS: Bulk = Bulk::generation(Level::Hour);
+const GENERATION_DAYS: Bulk = Bulk::generation(Level::Day);
 const SERVER_MINUTES: Bulk = Bulk { table: "server_minute", key: "bucket", step_ms: Level::Minute.step_ms() };
 const SERVER_HOURS: Bulk = Bulk { table: "server_hour", key: "bucket", step_ms: Level::Hour.step_ms() };
 
 impl Bulk {
     const fn rollup(level: Level) -> Self {
-        Self { table: level.table(), key: "bucket", step_ms: level.step_ms() }
+        Self { table: HEALTH.table(level), key: "bucket", step_ms: level.step_ms() }
+    }
+
+    const fn generation(level: Level) -> Self {
+        Self { table: GENERATION.table(level), key: "bucket", step_ms: level.step_ms() }
     }
 }
 
@@ -147,6 +157,10 @@ impl Store {
             minutes: self.remove_before(MINUTES, minute_ms)?,
             hours: self.remove_before(HOURS, hour_ms)?,
             days: self.remove_before(DAYS, i64::MIN)?,
+            generations: self.remove_before(GENERATIONS, raw_ms)?
+                + self.remove_before(GENERATION_MINUTES, minute_ms)?
+                + self.remove_before(GENERATION_HOURS, hour_ms)?
+                + self.remove_before(GENERATION_DAYS, i64::MIN)?,
             // A dozen series an endpoint: their minutes are kept as long as the raw samples.
             server: self.remove_before(SERVER_MINUTES, raw_ms)? + self.remove_before(SERVER_HOURS, hour_ms)?,
             texts: self.in_slices(SLICE_ROWS, move |connection| text::remove_unused(connection, raw_ms, SLICE_ROWS))?
@@ -176,10 +190,10 @@ impl Store {
                 let bytes = row.get::<_, i64>(1)?.unsigned_abs();
                 used += bytes;
                 *match row.get_ref(0)?.as_str().unwrap_or_default() {
-                    "sample" | "text" => &mut size.samples,
-                    "rollup_minute" | "server_minute" => &mut size.minutes,
-                    "rollup_hour" | "server_hour" => &mut size.hours,
-                    "rollup_day" => &mut size.days,
+                    "sample" | "text" | "generation" => &mut size.samples,
+                    "rollup_minute" | "server_minute" | "generation_minute" => &mut size.minutes,
+                    "rollup_hour" | "server_hour" | "generation_hour" => &mut size.hours,
+                    "rollup_day" | "generation_day" => &mut size.days,
                     "golden_set" | "evaluation" | "latest_evaluation" => &mut size.evaluations,
                     _ => &mut size.other,
                 } += bytes;
@@ -229,7 +243,8 @@ impl Store {
 
 /// Removes the history of an endpoint that was removed.
 pub(crate) fn remove_history(store: &Store, endpoint: EndpointId) -> Result<(), StoreError> {
-    for bulk in [SAMPLES, MINUTES, HOURS, DAYS, SERVER_MINUTES, SERVER_HOURS] {
+    let generations = [GENERATIONS, GENERATION_MINUTES, GENERATION_HOURS, GENERATION_DAYS];
+    for bulk in [SAMPLES, MINUTES, HOURS, DAYS, SERVER_MINUTES, SERVER_HOURS].into_iter().chain(generations) {
         store
             .in_slices(SLICE_ROWS, move |connection| remove_rows(connection, bulk, endpoint.0, i64::MAX, SLICE_ROWS))?;
     }
@@ -311,8 +326,16 @@ mod tests {
         let retention = Retention { raw_days: 10, minute_days: 20, hour_days: 30 };
         let now = MONDAY.plus_ms(99 * DAY + 13 * HOUR);
         let report = store.retain(&retention, now).unwrap();
-        let expected =
-            RetentionReport { samples: 89, minutes: 79, hours: 69, days: 0, server: 0, texts: 89, predictions: 0 };
+        let expected = RetentionReport {
+            samples: 89,
+            minutes: 79,
+            hours: 69,
+            days: 0,
+            generations: 0,
+            server: 0,
+            texts: 89,
+            predictions: 0,
+        };
         assert_eq!(report, expected);
         assert_eq!(store.retain(&retention, now).unwrap(), RetentionReport::default(), "a second time removes nothing");
         let kept = samples(&store, id);

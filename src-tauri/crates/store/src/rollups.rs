@@ -1,5 +1,6 @@
-//! Sums per minute, hour and day (UTC): counts per outcome, and a sketch of the latency of the `ok` probes.
+//! Sums per minute, hour and day (UTC): counts, and a mergeable sketch of each of a set of named quantities.
 //!
+//! What it is: [`Family`], a set of numbers with its three tables; probes are one, generated answers another.
 //! What must stay true: a rollup equals what its raw samples give, whichever way it was merged; it changes in the
 //! transaction that stores its samples. Buckets are numbered from 1970 (`ts_ms / step`), which is shorter than a time.
 
@@ -7,7 +8,8 @@ use std::collections::BTreeMap;
 
 use pilothouse_domain::{EndpointId, Outcome, Probe, TimestampMs};
 use pilothouse_stats::QuantileSketch;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::StoreError;
 use crate::probes::saturated;
@@ -42,163 +44,228 @@ impl Level {
             Self::Day => 86_400_000,
         }
     }
+}
 
-    pub(crate) const fn table(self) -> &'static str {
-        match self {
-            Self::Minute => "rollup_minute",
-            Self::Hour => "rollup_hour",
-            Self::Day => "rollup_day",
+/// Which numbers a stretch of time is summed up in: `C` counts, and sketches of `Q` named quantities.
+pub(crate) struct Family<const C: usize, const Q: usize> {
+    /// The tables per minute, per hour and per day.
+    tables: [&'static str; 3],
+    counts: [&'static str; C],
+    quantities: [&'static str; Q],
+}
+
+/// Probes: how many of each kind, and how long the `ok` ones took.
+pub(crate) const HEALTH: Family<3, 1> = Family {
+    tables: ["rollup_minute", "rollup_hour", "rollup_day"],
+    counts: ["n_ok", "n_target_failed", "n_unknown"],
+    quantities: ["latency"],
+};
+
+/// Generated answers: how many, how soon they began, how fast they went on.
+pub(crate) const GENERATION: Family<1, 3> = Family {
+    tables: ["generation_minute", "generation_hour", "generation_day"],
+    counts: ["n"],
+    quantities: ["first_token", "inter_token", "tokens_per_second"],
+};
+
+/// What a stretch of time adds up to, in the order of its [`Family`].
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sums<const C: usize, const Q: usize> {
+    pub(crate) counts: [u64; C],
+    pub(crate) quantities: [QuantileSketch; Q],
+}
+
+/// One stored bucket, not yet decoded.
+pub(crate) struct Stored<'a, const C: usize, const Q: usize> {
+    counts: [u32; C],
+    quantities: [Option<&'a [u8]>; Q],
+}
+
+/// What a stretch of time of probes adds up to.
+pub(crate) type Tally = Sums<3, 1>;
+/// One stored bucket of probes.
+pub(crate) type StoredTally<'a> = Stored<'a, 3, 1>;
+
+impl<const C: usize, const Q: usize> Default for Sums<C, Q> {
+    fn default() -> Self {
+        Self { counts: [0; C], quantities: std::array::from_fn(|_| QuantileSketch::default()) }
+    }
+}
+
+impl<const C: usize, const Q: usize> Sums<C, Q> {
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count = count.saturating_add(more);
+        }
+        for (sketch, more) in self.quantities.iter_mut().zip(&other.quantities) {
+            sketch.merge(more);
         }
     }
 }
 
-/// What a stretch of time adds up to.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Tally {
-    pub(crate) n_ok: u64,
-    pub(crate) n_target_failed: u64,
-    pub(crate) n_unknown: u64,
-    /// `total_us` of the `ok` probes.
-    pub(crate) latency: QuantileSketch,
+impl<const C: usize, const Q: usize> Stored<'_, C, Q> {
+    /// Adds this bucket to `sums`.
+    pub(crate) fn add_to(&self, sums: &mut Sums<C, Q>) {
+        for (count, more) in sums.counts.iter_mut().zip(self.counts) {
+            *count = count.saturating_add(more.into());
+        }
+        for (sketch, bytes) in sums.quantities.iter_mut().zip(self.quantities) {
+            if let Some(bytes) = bytes
+                && let Err(error) = sketch.merge_bytes(bytes)
+            {
+                // The counts are still right, and one damaged bucket must not stop every later probe from being stored.
+                tracing::warn!(%error, "a stored sketch cannot be read; its values are left out");
+            }
+        }
+    }
 }
 
 impl Tally {
     /// Counts one probe.
     pub(crate) fn add(&mut self, probe: &Probe) {
+        let [n_ok, n_target_failed, n_unknown] = &mut self.counts;
         match probe.outcome {
             Outcome::Ok => {
-                self.n_ok += 1;
+                *n_ok += 1;
                 if let Some(total_us) = probe.total_us {
-                    self.latency.insert(f64::from(total_us));
+                    self.quantities[0].insert(f64::from(total_us));
                 }
             }
-            Outcome::TargetFailed(_) => self.n_target_failed += 1,
-            Outcome::Unknown(_) => self.n_unknown += 1,
+            Outcome::TargetFailed(_) => *n_target_failed += 1,
+            Outcome::Unknown(_) => *n_unknown += 1,
         }
     }
 
-    /// Adds what `other` counted.
-    pub(crate) fn merge(&mut self, other: &Self) {
-        self.add_counts(other.n_ok, other.n_target_failed, other.n_unknown);
-        self.latency.merge(&other.latency);
-    }
-
-    fn merge_stored(&mut self, stored: &Stored<'_>) {
-        self.add_counts(stored.n_ok.into(), stored.n_target_failed.into(), stored.n_unknown.into());
-        if let Some(bytes) = stored.latency
-            && let Err(error) = self.latency.merge_bytes(bytes)
-        {
-            // The counts are still right, and one damaged bucket must not stop every later probe from being stored.
-            tracing::warn!(%error, "a stored latency sketch cannot be read; its latencies are left out");
-        }
-    }
-
-    fn add_counts(&mut self, n_ok: u64, n_target_failed: u64, n_unknown: u64) {
-        self.n_ok = self.n_ok.saturating_add(n_ok);
-        self.n_target_failed = self.n_target_failed.saturating_add(n_target_failed);
-        self.n_unknown = self.n_unknown.saturating_add(n_unknown);
-    }
-}
-
-/// One stored bucket, not yet decoded.
-pub(crate) struct Stored<'a> {
-    n_ok: u32,
-    n_target_failed: u32,
-    n_unknown: u32,
-    latency: Option<&'a [u8]>,
-}
-
-impl Stored<'_> {
-    /// Adds this bucket to `tally`.
-    pub(crate) fn add_to(&self, tally: &mut Tally) {
-        tally.merge_stored(self);
+    /// `total_us` of the `ok` probes.
+    pub(crate) const fn latency(&self) -> &QuantileSketch {
+        &self.quantities[0]
     }
 }
 
 /// Adds stored probes, each with the time it was stored at, to the buckets of every level.
 pub(crate) fn add(connection: &Connection, probes: &[(TimestampMs, &Probe)]) -> Result<(), StoreError> {
-    let mut tallies: BTreeMap<(i64, i64), Tally> = BTreeMap::new();
+    let mut minutes: BTreeMap<(i64, i64), Tally> = BTreeMap::new();
     for (at, probe) in probes {
-        let minute = at.0.div_euclid(Level::Minute.step_ms());
-        tallies.entry((probe.endpoint.0, minute)).or_default().add(probe);
+        minutes.entry((probe.endpoint.0, minute_of(*at))).or_default().add(probe);
     }
-    let mut level = Level::Minute;
-    loop {
-        for ((endpoint, bucket), tally) in &tallies {
-            upsert(connection, level, *endpoint, *bucket, tally)?;
-        }
-        let coarser = match level {
-            Level::Minute => Level::Hour,
-            Level::Hour => Level::Day,
-            Level::Day => return Ok(()),
-        };
-        let ratio = coarser.step_ms() / level.step_ms();
-        let mut merged: BTreeMap<(i64, i64), Tally> = BTreeMap::new();
-        for ((endpoint, bucket), tally) in tallies {
-            merged.entry((endpoint, bucket.div_euclid(ratio))).or_default().merge(&tally);
-        }
-        tallies = merged;
-        level = coarser;
-    }
+    HEALTH.add(connection, minutes)
 }
 
-fn upsert(connection: &Connection, level: Level, endpoint: i64, bucket: i64, new: &Tally) -> Result<(), StoreError> {
-    let table = level.table();
-    let mut select = connection.prepare_cached(&format!(
-        "SELECT bucket, n_ok, n_target_failed, n_unknown, latency FROM {table} WHERE endpoint = ?1 AND bucket = ?2"
-    ))?;
-    let mut tally = new.clone();
-    select.query_row((endpoint, bucket), |row| stored(row).map(|(_, old)| tally.merge_stored(&old))).optional()?;
-    let latency = (tally.latency.count() > 0).then(|| tally.latency.to_bytes());
-    connection
-        .prepare_cached(&format!(
-            "INSERT OR REPLACE INTO {table} (endpoint, bucket, n_ok, n_target_failed, n_unknown, latency)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
-        ))?
-        .execute((
-            endpoint,
-            bucket,
-            tally.n_ok as i64,
-            tally.n_target_failed as i64,
-            tally.n_unknown as i64,
-            latency,
-        ))?;
-    Ok(())
+/// The minute (since 1970) of a time: the second key of what [`Family::add`] takes.
+pub(crate) const fn minute_of(at: TimestampMs) -> i64 {
+    at.0.div_euclid(Level::Minute.step_ms())
 }
 
-/// Hands the buckets of the level that begin in `[from, to)` to `visit` with the time each begins, oldest first.
+/// Hands the buckets of probes of the level that begin in `[from, to)` to `visit`; see [`Family::read`].
 pub(crate) fn read(
     connection: &Connection,
     level: Level,
     endpoint: EndpointId,
-    (from, to): (TimestampMs, TimestampMs),
-    visit: &mut dyn FnMut(TimestampMs, &Stored<'_>),
+    range: (TimestampMs, TimestampMs),
+    visit: &mut dyn FnMut(TimestampMs, &StoredTally<'_>),
 ) -> Result<(), StoreError> {
-    let step = level.step_ms();
-    let bucket_from = |at: i64| at.div_euclid(step) + i64::from(at.rem_euclid(step) != 0);
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT bucket, n_ok, n_target_failed, n_unknown, latency FROM {}
-         WHERE endpoint = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket",
-        level.table()
-    ))?;
-    let mut rows = statement.query((endpoint.0, bucket_from(from.0), bucket_from(to.0)))?;
-    while let Some(row) = rows.next()? {
-        let (bucket, stored) = stored(row)?;
-        visit(TimestampMs(bucket.saturating_mul(step)), &stored);
-    }
-    Ok(())
+    HEALTH.read(connection, level, endpoint, range, visit)
 }
 
-fn stored<'a>(row: &'a rusqlite::Row<'_>) -> Result<(i64, Stored<'a>), rusqlite::Error> {
-    Ok((
-        row.get(0)?,
-        Stored {
-            n_ok: saturated(row.get(1)?),
-            n_target_failed: saturated(row.get(2)?),
-            n_unknown: saturated(row.get(3)?),
-            latency: row.get_ref(4)?.as_blob_or_null()?,
-        },
-    ))
+impl<const C: usize, const Q: usize> Family<C, Q> {
+    pub(crate) const fn table(&self, level: Level) -> &'static str {
+        self.tables[level as usize]
+    }
+
+    /// The columns after the key.
+    fn columns(&self) -> String {
+        let names: Vec<&str> = self.counts.into_iter().chain(self.quantities).collect();
+        names.join(", ")
+    }
+
+    /// Adds sums per endpoint and minute to the buckets of every level.
+    pub(crate) fn add(
+        &self,
+        connection: &Connection,
+        minutes: BTreeMap<(i64, i64), Sums<C, Q>>,
+    ) -> Result<(), StoreError> {
+        let mut sums = minutes;
+        let mut level = Level::Minute;
+        loop {
+            for ((endpoint, bucket), new) in &sums {
+                self.upsert(connection, level, (*endpoint, *bucket), new)?;
+            }
+            let coarser = match level {
+                Level::Minute => Level::Hour,
+                Level::Hour => Level::Day,
+                Level::Day => return Ok(()),
+            };
+            let ratio = coarser.step_ms() / level.step_ms();
+            let mut merged: BTreeMap<(i64, i64), Sums<C, Q>> = BTreeMap::new();
+            for ((endpoint, bucket), part) in sums {
+                merged.entry((endpoint, bucket.div_euclid(ratio))).or_default().merge(&part);
+            }
+            sums = merged;
+            level = coarser;
+        }
+    }
+
+    fn upsert(
+        &self,
+        connection: &Connection,
+        level: Level,
+        (endpoint, bucket): (i64, i64),
+        new: &Sums<C, Q>,
+    ) -> Result<(), StoreError> {
+        let (table, columns) = (self.table(level), self.columns());
+        let mut select = connection
+            .prepare_cached(&format!("SELECT bucket, {columns} FROM {table} WHERE endpoint = ?1 AND bucket = ?2"))?;
+        let mut sums = new.clone();
+        select
+            .query_row((endpoint, bucket), |row| self.stored(row).map(|(_, old)| old.add_to(&mut sums)))
+            .optional()?;
+        let mut values = vec![Value::Integer(endpoint), Value::Integer(bucket)];
+        values.extend(sums.counts.map(|count| Value::Integer(count as i64)));
+        values.extend(sums.quantities.iter().map(|sketch| match sketch.count() {
+            0 => Value::Null,
+            _ => Value::Blob(sketch.to_bytes()),
+        }));
+        let marks = vec!["?"; values.len()].join(", ");
+        connection
+            .prepare_cached(&format!("INSERT OR REPLACE INTO {table} (endpoint, bucket, {columns}) VALUES ({marks})"))?
+            .execute(rusqlite::params_from_iter(values))?;
+        Ok(())
+    }
+
+    /// Hands the buckets of the level that begin in `[from, to)` to `visit` with the time each begins, oldest first.
+    pub(crate) fn read(
+        &self,
+        connection: &Connection,
+        level: Level,
+        endpoint: EndpointId,
+        (from, to): (TimestampMs, TimestampMs),
+        visit: &mut dyn FnMut(TimestampMs, &Stored<'_, C, Q>),
+    ) -> Result<(), StoreError> {
+        let step = level.step_ms();
+        let bucket_from = |at: i64| at.div_euclid(step) + i64::from(at.rem_euclid(step) != 0);
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT bucket, {} FROM {} WHERE endpoint = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket",
+            self.columns(),
+            self.table(level)
+        ))?;
+        let mut rows = statement.query((endpoint.0, bucket_from(from.0), bucket_from(to.0)))?;
+        while let Some(row) = rows.next()? {
+            let (bucket, stored) = self.stored(row)?;
+            visit(TimestampMs(bucket.saturating_mul(step)), &stored);
+        }
+        Ok(())
+    }
+
+    fn stored<'a>(&self, row: &'a Row<'_>) -> Result<(i64, Stored<'a, C, Q>), rusqlite::Error> {
+        let mut stored = Stored { counts: [0; C], quantities: [None; Q] };
+        for (index, count) in stored.counts.iter_mut().enumerate() {
+            *count = saturated(row.get(1 + index)?);
+        }
+        for (index, bytes) in stored.quantities.iter_mut().enumerate() {
+            *bytes = row.get_ref(1 + C + index)?.as_blob_or_null()?;
+        }
+        Ok((row.get(0)?, stored))
+    }
 }
 
 #[cfg(test)]
