@@ -31,6 +31,9 @@ const SECRET_KEYS: [&str; 18] = [
     "token",
 ];
 
+/// Keys whose text is data or prose.
+const DATA_KEYS: [&str; 7] = ["body", "content", "pattern", "query", "rows", "source", "text"];
+
 /// Whether a key of the domain holds the name of a secret.
 pub(crate) fn is_reference_key(key: &str) -> bool {
     key == "secret" || key.ends_with("_secret") || key.starts_with("secret_")
@@ -76,8 +79,8 @@ fn refused(key: &str, text: &str) -> Option<(&'static str, String)> {
         let problem = "takes the name of a secret in the keyring, never the secret itself";
         return referred(text).is_none().then(|| (problem, format!("{store} and write `{key} = \"keyring:NAME\"`")));
     }
-    // Rows and request bodies are data; a column may well be called `token`.
-    if matches!(key, "rows" | "body") {
+    // Rows, bodies, prompts and queries are data: a column may well be called `token`, and a prompt may say anything.
+    if DATA_KEYS.contains(&key) {
         return None;
     }
     let normal = key.to_ascii_lowercase().replace('-', "_");

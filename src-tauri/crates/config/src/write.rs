@@ -79,6 +79,8 @@ type PutRows<'a> = dyn FnMut(&rows::Written) -> Option<String> + 'a;
 fn endpoint_text(configured: &ConfiguredEndpoint, put: &mut PutRows<'_>) -> Result<String, ConfigError> {
     let name = &configured.endpoint.name;
     let refused = |problem: String| ConfigError::NotExpressible { what: "endpoint", name: name.clone(), problem };
+    // What was stored before a rule existed would be refused on the way back.
+    configured.endpoint.validate().map_err(|invalid| refused(format!("{invalid}; mend it in its settings")))?;
     let mut map = form::without_defaults(configured);
     if let Some(table) = &configured.endpoint.target.probe_input {
         let rows = rows_of(table, put).ok_or_else(|| refused("its probe rows have no form as text".to_owned()))?;

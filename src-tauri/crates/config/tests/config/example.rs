@@ -16,7 +16,7 @@ fn example() -> &'static str {
 fn the_documented_example_is_read_whole_and_comes_back() {
     let configuration = read(example()).unwrap();
     let names: Vec<&str> = configuration.endpoints.iter().map(|e| e.endpoint.name.as_str()).collect();
-    assert_eq!(names, ["churn", "credit-risk"]);
+    assert_eq!(names, ["churn", "credit-risk", "support-assistant"]);
     let credit = &configuration.endpoints[1];
     assert_eq!(credit.golden_set.as_deref(), Some("credit-risk held out"));
     assert_eq!(credit.endpoint.target.auth.secret(), Some("credit-token"));
@@ -32,7 +32,7 @@ fn the_documented_example_is_read_whole_and_comes_back() {
     let folder = write_folder(&configuration).unwrap();
     assert_eq!(read_files(&folder).unwrap(), configuration);
     let paths: Vec<&str> = folder.iter().map(|file| file.path.as_str()).collect();
-    assert_eq!(paths.len(), 8, "{paths:?}");
+    assert_eq!(paths.len(), 9, "{paths:?}");
     assert!(paths.contains(&"endpoints/credit-risk.rows.csv") && paths.contains(&"golden/diabetes.toml"), "{paths:?}");
     for file in &folder {
         for named in pilothouse_config::row_files(file) {

@@ -80,6 +80,22 @@ fn metrics() -> impl Strategy<Value = Value> {
     ]
 }
 
+fn prompts() -> impl Strategy<Value = Value> {
+    let check = prop_oneof![
+        text().prop_map(|text| json!({ "kind": "contains", "text": text })),
+        prop::collection::vec("[a-z]{1,5}", 0..2).prop_map(|keys| json!({ "kind": "json", "required_keys": keys })),
+    ];
+    let prompt = ("[a-zA-Z .\n\"'#=]{1,20}[a-z]", prop::collection::vec(check, 0..2)).prop_map(
+        |(content, checks)| json!({ "messages": [{ "role": "user", "content": content }], "checks": checks }),
+    );
+    prop::option::of((prop::collection::vec(prompt, 1..3), any::<bool>(), 1_u32..99)).prop_map(|set| {
+        set.map_or(
+            Value::Null,
+            |(prompts, stream, max)| json!({ "prompts": prompts, "stream": stream, "max_tokens": max }),
+        )
+    })
+}
+
 fn cells(kind: ColumnKind) -> BoxedStrategy<Cell> {
     let number = prop_oneof![any::<f64>(), (-9_i32..9).prop_map(f64::from)];
     match kind {
@@ -111,16 +127,25 @@ fn probe() -> impl Strategy<Value = Value> {
 }
 
 fn endpoint() -> impl Strategy<Value = ConfiguredEndpoint> {
-    let target = (url(), auth(), prop::option::of(json_value()), prop::option::of(text()), prop::option::of(secret()));
-    let target = target.prop_map(|(url, auth, body, model, key)| {
+    let options = (prop::option::of(text()), prop::option::of(secret()), prompts());
+    let target = (url(), auth(), prop::option::of(json_value()), options);
+    let target = target.prop_map(|(url, auth, body, (model, key, prompts))| {
         let json = body.as_ref().map(|body| json!({ "path": "p", "body": body, "prediction": "/p" }));
-        let protocol = if body.is_some() { "json" } else { "v2" };
+        let protocol = match (&prompts, &body) {
+            (Value::Object(_), _) => "openai",
+            (_, Some(_)) => "json",
+            _ => "v2",
+        };
         let tls = json!({ "ca_file": "/ca.pem", "client_key_secret": key });
-        json!({ "url": url, "protocol": protocol, "model": model, "json": json, "auth": auth, "tls": tls })
+        json!({
+            "url": url, "protocol": protocol, "model": model, "json": json, "auth": auth, "tls": tls, "prompts": prompts,
+        })
     });
     let rest = (probe(), control_plane(), prop::option::of((text(), 5_000_u32..900_000)), any::<bool>());
     (text(), target, rest, prop::option::of(table()), any::<bool>(), metrics()).prop_map(
         |(environment, target, (probe, control_plane, evaluation, paused), rows, sums, metrics)| {
+            // A golden set holds rows, and who generates text has none.
+            let evaluation = evaluation.filter(|_| target["prompts"].is_null());
             let evaluated = evaluation.as_ref().map(|(_, every)| json!({ "golden_set": 0, "interval_ms": every }));
             let value = json!({
                 "id": 0, "created": 0, "name": "", "environment": environment, "target": target, "probe": probe,

@@ -127,5 +127,6 @@ fn secrets_are_refused_and_not_repeated() {
     let top = read("password = \"hunter2\"\n").unwrap_err();
     assert!(top[0].message.contains("looks like a secret"), "{}", top[0]);
     // Data are data.
+    read("[[golden_set]]\nname = \"g\"\ntask = \"regression\"\nlabel = \"y\"\nsource = \"Basic statistics\"\nrows = \"y,token\\n1,2\"\n").unwrap();
     read(&format!("{GOOD}[endpoint.probe_input]\nrows = [{{ amount = 1.5 }}]\n")).unwrap();
 }
