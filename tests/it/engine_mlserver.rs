@@ -15,7 +15,7 @@ async fn a_real_mlserver_is_found_watched_evaluated_and_explained() {
     let api = open(&folder.path().join("pilothouse.db"));
     assert!(api.watch().await.unwrap());
 
-    let request = DetectRequest { url: server.url.to_string(), auth: AuthDraft::None, ca_file: None };
+    let request = DetectRequest::new(server.url.to_string(), AuthDraft::None);
     let found = api.detect(request).await.unwrap();
     assert_eq!(found.protocol.as_deref(), Some("v2"), "{found:?}");
     assert_eq!(found.server.as_deref(), Some("mlserver"), "{found:?}");

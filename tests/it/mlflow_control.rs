@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pilothouse_control::{ControlPlane, Credential, Planned, Refusal, connect};
+use pilothouse_control::{Authorizer, ControlPlane, Credential, Planned, Refusal, connect};
 use pilothouse_domain::endpoint::{Reload, Tls};
 use pilothouse_domain::rollback::Follows;
 use pilothouse_domain::{
@@ -18,6 +18,12 @@ pub(crate) fn client() -> reqwest::Client {
     transport.http_client(&Tls::default(), None).unwrap()
 }
 
+/// Sends nothing along.
+fn no_credential() -> Authorizer {
+    let transport = Transport::new(TransportConfig::default()).unwrap();
+    Authorizer::new(&transport, Credential::None, &Tls::default()).unwrap()
+}
+
 fn control(tracking: &RealServer, model: &str, reload: Option<Reload>) -> Arc<dyn ControlPlane> {
     let config = ControlPlaneConfig::Mlflow {
         url: tracking.url.clone(),
@@ -26,7 +32,7 @@ fn control(tracking: &RealServer, model: &str, reload: Option<Reload>) -> Arc<dy
         auth: Auth::None,
         reload,
     };
-    connect(&config, client(), Credential::None, Credential::None).unwrap()
+    connect(&config, client(), no_credential(), no_credential()).unwrap()
 }
 
 fn plan(control: &dyn ControlPlane, from: Option<&str>, to: &str) -> RollbackPlan {
@@ -97,7 +103,7 @@ async fn the_registry_is_read_planned_checked_and_moved() {
         auth: Auth::None,
         reload: None,
     };
-    let fresh = connect(&config, client(), Credential::None, Credential::None).unwrap();
+    let fresh = connect(&config, client(), no_credential(), no_credential()).unwrap();
     assert_eq!(fresh.state().await.unwrap().current, None);
     fresh.send(&plan(&*fresh, None, "1"), 0).await.unwrap();
     assert_eq!(fresh.state().await.unwrap().current, Some("1".into()));

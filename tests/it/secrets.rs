@@ -111,7 +111,7 @@ async fn part() {
 
     let name = "gate-token".to_owned();
     let auth = AuthDraft::Bearer { secret: name.clone() };
-    let detect = |auth: AuthDraft| DetectRequest { url: gate.url().to_string(), auth, ca_file: None };
+    let detect = |auth: AuthDraft| DetectRequest::new(gate.url().to_string(), auth);
     let found = answers.keep(api.detect(detect(AuthDraft::None)).await).unwrap();
     assert!(found.needs_auth);
     // Missing, wrong, and then right.

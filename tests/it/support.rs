@@ -50,6 +50,8 @@ pub(crate) fn draft(name: &str, url: &str, protocol: &str) -> EndpointDraft {
         total_timeout_ms: 10_000,
         auth: AuthDraft::None,
         ca_file: None,
+        client_certificate_file: None,
+        client_key_secret: None,
         json: None,
         probe_rows: None,
         prompts: None,

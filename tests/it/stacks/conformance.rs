@@ -108,7 +108,7 @@ pub(crate) async fn conforms(stack: &Stack) {
         Access::Own { auth, value } => (None, auth(), value(&server)),
     };
     let url = gate.as_ref().map_or(&server.url, BearerGate::url).to_string();
-    let detect = |auth: AuthDraft| DetectRequest { url: url.clone(), auth, ca_file: None };
+    let detect = |auth: AuthDraft| DetectRequest::new(url.clone(), auth);
     if gate.is_some() {
         let found = api.detect(detect(AuthDraft::None)).await.unwrap();
         assert!(found.needs_auth, "{}: {found:?}", stack.name);

@@ -2,18 +2,19 @@
 
 use pilothouse_domain::endpoint::{JsonTemplate, PayloadForm, Reload, Tls};
 use pilothouse_domain::{
-    Auth, ControlPlaneConfig, Endpoint, EndpointId, Environment, EvaluationConfig, GoldenSet, ProbeConfig, Protocol,
-    Target, TimestampMs,
+    ControlPlaneConfig, Endpoint, EndpointId, Environment, EvaluationConfig, GoldenSet, ProbeConfig, Protocol, Target,
+    TimestampMs,
 };
 use url::Url;
 
+use crate::auth::{auth, auth_draft};
 use crate::types::{
-    AuthDraft, ConnectTestRequest, ControlPlaneDraft, Created, DetectRequest, DetectedModel, Detection,
-    EndpointAddRequest, EndpointDraft, EndpointUpdateRequest, EndpointUpdated, JsonDraft, ProbeResult, ReloadDraft,
+    ConnectTestRequest, ControlPlaneDraft, Created, DetectRequest, DetectedModel, Detection, EndpointAddRequest,
+    EndpointDraft, EndpointUpdateRequest, EndpointUpdated, JsonDraft, ProbeResult, ReloadDraft,
 };
 use crate::{Api, ApiError, Code, convert, prompts, tables};
 
-fn invalid(message: impl Into<String>) -> ApiError {
+pub(crate) fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new(Code::InvalidInput, message)
 }
 
@@ -21,9 +22,11 @@ impl Api {
     /// What stands behind a URL.
     pub async fn detect(&self, request: DetectRequest) -> Result<Detection, ApiError> {
         let url = parse_url("url", &request.url)?;
-        let credential = self.engine.credential(&auth(request.auth)).await?;
-        let tls = Tls { ca_file: request.ca_file.filter(|path| !path.is_empty()).map(Into::into), ..Tls::default() };
-        let found = pilothouse_serving::detect(self.engine.transport(), &url, &credential, &tls, None).await.map_err(
+        let credential = self.engine.credential(&auth(request.auth)?).await?;
+        let tls = tls(request.ca_file, request.client_certificate_file, request.client_key_secret)?;
+        let identity = self.engine.identity(&tls).await?;
+        let transport = self.engine.transport();
+        let found = pilothouse_serving::detect(transport, &url, &credential, &tls, identity.as_ref()).await.map_err(
             |failure| {
                 ApiError::new(Code::TargetFailed, failure.to_string())
                     .hint("check the address, and that the server runs")
@@ -127,8 +130,8 @@ impl Api {
         target.payload = payload;
         target.json = draft.json.map(json_template).transpose()?;
         target.prompts = draft.prompts.map(prompts::read).transpose()?;
-        target.auth = auth(draft.auth);
-        target.tls.ca_file = draft.ca_file.filter(|path| !path.is_empty()).map(Into::into);
+        target.auth = auth(draft.auth)?;
+        target.tls = tls(draft.ca_file, draft.client_certificate_file, draft.client_key_secret)?;
         // Text that was not touched stands for the very rows it was made from: a category `1` would be read as a number.
         if draft.probe_rows != target.probe_input.as_ref().map(tables::to_json) {
             let text = draft.probe_rows.as_deref().map(str::trim).filter(|text| !text.is_empty());
@@ -175,6 +178,25 @@ pub fn parse_url(field: &str, text: &str) -> Result<Url, ApiError> {
     Ok(url)
 }
 
+/// TLS settings from a form, where an empty field is none.
+fn tls(
+    ca_file: Option<String>,
+    client_certificate_file: Option<String>,
+    client_key_secret: Option<String>,
+) -> Result<Tls, ApiError> {
+    let filled = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let (client_certificate_file, client_key_secret) = (filled(client_certificate_file), filled(client_key_secret));
+    if client_certificate_file.is_some() != client_key_secret.is_some() {
+        return Err(invalid("a client certificate needs both its PEM file and its private key")
+            .hint("name the file, and the keyring's name of the key; or leave both empty"));
+    }
+    Ok(Tls {
+        ca_file: filled(ca_file).map(Into::into),
+        client_certificate_file: client_certificate_file.map(Into::into),
+        client_key_secret,
+    })
+}
+
 fn json_template(draft: JsonDraft) -> Result<JsonTemplate, ApiError> {
     let body =
         serde_json::from_str(&draft.body).map_err(|error| invalid(format!("the request body is not JSON: {error}")))?;
@@ -193,24 +215,6 @@ fn json_template(draft: JsonDraft) -> Result<JsonTemplate, ApiError> {
     })
 }
 
-fn auth(draft: AuthDraft) -> Auth {
-    match draft {
-        AuthDraft::None => Auth::None,
-        AuthDraft::Bearer { secret } => Auth::Bearer { secret },
-        AuthDraft::Basic { username, secret } => Auth::Basic { username, secret },
-        AuthDraft::Header { name, secret } => Auth::Header { name, secret },
-    }
-}
-
-fn auth_draft(auth: &Auth) -> AuthDraft {
-    match auth.clone() {
-        Auth::None => AuthDraft::None,
-        Auth::Bearer { secret } => AuthDraft::Bearer { secret },
-        Auth::Basic { username, secret } => AuthDraft::Basic { username, secret },
-        Auth::Header { name, secret } => AuthDraft::Header { name, secret },
-    }
-}
-
 fn control_plane(draft: ControlPlaneDraft) -> Result<ControlPlaneConfig, ApiError> {
     Ok(match draft {
         ControlPlaneDraft::Demo { url, model } => {
@@ -225,14 +229,14 @@ fn control_plane(draft: ControlPlaneDraft) -> Result<ControlPlaneConfig, ApiErro
             }
             let reload = reload.map(|reload| match reload {
                 ReloadDraft::Http { method, url, auth: auth_ } => {
-                    Ok(Reload::Http { method, url: parse_url("control_plane.reload.url", &url)?, auth: auth(auth_) })
+                    Ok(Reload::Http { method, url: parse_url("control_plane.reload.url", &url)?, auth: auth(auth_)? })
                 }
                 ReloadDraft::Command { program, args, timeout_ms } => {
                     Ok::<_, ApiError>(Reload::Command { program: program.into(), args, timeout_ms })
                 }
             });
             let url = parse_url("control_plane.url", &url)?;
-            ControlPlaneConfig::Mlflow { url, model, alias, auth: auth(auth_), reload: reload.transpose()? }
+            ControlPlaneConfig::Mlflow { url, model, alias, auth: auth(auth_)?, reload: reload.transpose()? }
         }
     })
 }
@@ -256,6 +260,8 @@ pub(crate) fn draft(endpoint: &Endpoint, golden_set: Option<&GoldenSet>) -> Endp
         total_timeout_ms: endpoint.probe.total_timeout_ms,
         auth: auth_draft(&target.auth),
         ca_file: target.tls.ca_file.as_ref().map(|path| path.display().to_string()),
+        client_certificate_file: target.tls.client_certificate_file.as_ref().map(|path| path.display().to_string()),
+        client_key_secret: target.tls.client_key_secret.clone(),
         json: target.json.as_ref().map(|json| JsonDraft {
             path: json.path.clone(),
             body: json.body.to_string(),

@@ -7,6 +7,7 @@
 #![expect(clippy::unused_async, reason = "every command is async: the table calls them all in one way")]
 
 mod api;
+mod auth;
 mod chart;
 pub mod commands;
 mod configuration;
@@ -31,6 +32,7 @@ pub mod types;
 mod versions;
 
 pub use api::{Api, OpenError};
+pub use auth::auth_draft;
 pub use connect::parse_url;
 pub use convert::{outcome_reason, outcome_word};
 pub use error::{ApiError, Code};

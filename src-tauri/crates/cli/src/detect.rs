@@ -3,9 +3,10 @@
 use clap::Args;
 use serde_json::json;
 
+use crate::access::AccessOptions;
 use crate::failure::{Answer, Failure};
 use crate::output::{Output, plain};
-use crate::target::{self, AccessOptions};
+use crate::target;
 
 /// `detect`
 #[derive(Debug, Args)]

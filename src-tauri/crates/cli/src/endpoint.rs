@@ -4,17 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use pilothouse_api::types::{
-    AuthDraft, ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRemoveRequest, JsonDraft, ReloadDraft,
+    ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRemoveRequest, JsonDraft, ReloadDraft,
 };
-use pilothouse_api::{Api, prompt_set_draft, tables};
-use pilothouse_domain::{Auth, ControlPlaneConfig, Endpoint, EndpointId, Target, TimestampMs};
+use pilothouse_api::{Api, auth_draft, prompt_set_draft, tables};
+use pilothouse_domain::{ControlPlaneConfig, Endpoint, EndpointId, Target, TimestampMs};
 use serde_json::{Value, json};
 
+use crate::access::{AuthReference, auth_of, auth_view};
 use crate::arguments::Common;
 use crate::failure::{Answer, Failure};
 use crate::output::{Output, columns, plain};
 use crate::session::{endpoint, with_api};
-use crate::target::{self, AuthReference, ModelOptions, auth_text};
+use crate::target::{self, ModelOptions};
 use crate::versions::control_plane_word;
 use crate::{table_file, times};
 
@@ -94,8 +95,11 @@ struct ControlOptions {
     #[arg(long, value_name = "ALIAS", default_value = "champion")]
     control_alias: String,
     /// mlflow: credential of the registry, in the form of --auth
-    #[arg(long, value_name = "REFERENCE", requires = "control_plane")]
+    #[arg(long, value_name = "REFERENCE", requires = "control_plane", conflicts_with = "control_auth_file")]
     control_auth: Option<AuthReference>,
+    /// mlflow: credential of the registry from a file, in the form of --auth-file
+    #[arg(long, value_name = "FILE", requires = "control_plane")]
+    control_auth_file: Option<PathBuf>,
     /// mlflow: URL that makes the scoring server load what the alias points at
     #[arg(long, value_name = "U", conflicts_with = "reload_command")]
     reload_url: Option<String>,
@@ -179,8 +183,10 @@ async fn draft(options: &AddOptions) -> Result<EndpointDraft, Failure> {
         confirm_after: options.confirm_after,
         recover_after: options.recover_after,
         total_timeout_ms: options.timeout_ms,
-        auth: auth_draft(target.auth.clone()),
+        auth: auth_draft(&target.auth),
         ca_file: target.tls.ca_file.as_ref().map(|path| path.display().to_string()),
+        client_certificate_file: target.tls.client_certificate_file.as_ref().map(|path| path.display().to_string()),
+        client_key_secret: target.tls.client_key_secret.clone(),
         json: target.json.as_ref().map(|template| JsonDraft {
             path: template.path.clone(),
             body: template.body.to_string(),
@@ -204,21 +210,20 @@ fn control_plane_draft(
     let url = options.control_url.clone().ok_or_else(|| Failure::usage("--control-plane needs --control-url"))?;
     let named = options.control_model.clone().or_else(|| target.model.clone());
     let model = named.unwrap_or_else(|| name.to_owned());
-    let given = |reference: &Option<AuthReference>| {
-        auth_draft(reference.as_ref().map_or(Auth::None, |reference| reference.0.clone()))
-    };
+    let auth = auth_draft(&auth_of(options.control_auth.as_ref(), options.control_auth_file.as_deref())?);
+    let reload_auth = auth_draft(&auth_of(options.reload_auth.as_ref(), None)?);
     Ok(Some(match kind {
         ControlPlaneWord::Demo => ControlPlaneDraft::Demo { url, model },
         ControlPlaneWord::Mlflow => ControlPlaneDraft::Mlflow {
             url,
             model,
             alias: options.control_alias.clone(),
-            auth: given(&options.control_auth),
+            auth,
             reload: match (&options.reload_url, &options.reload_command) {
                 (Some(url), _) => Some(ReloadDraft::Http {
                     method: options.reload_method.clone(),
                     url: url.clone(),
-                    auth: given(&options.reload_auth),
+                    auth: reload_auth,
                 }),
                 (None, Some(program)) => Some(ReloadDraft::Command {
                     program: program.clone(),
@@ -229,15 +234,6 @@ fn control_plane_draft(
             },
         },
     }))
-}
-
-fn auth_draft(auth: Auth) -> AuthDraft {
-    match auth {
-        Auth::None => AuthDraft::None,
-        Auth::Bearer { secret } => AuthDraft::Bearer { secret },
-        Auth::Basic { username, secret } => AuthDraft::Basic { username, secret },
-        Auth::Header { name, secret } => AuthDraft::Header { name, secret },
-    }
 }
 
 /// An endpoint with its health as this database knows it. Credentials are references.
@@ -260,7 +256,7 @@ async fn view(api: &Api, endpoint: &Endpoint) -> Result<Value, Failure> {
         "payload": endpoint.target.payload,
         "notice": endpoint.target.protocol.notice(),
         "interval_ms": endpoint.probe.interval_ms,
-        "auth": auth_text(&endpoint.target.auth),
+        "auth": auth_view(&endpoint.target.auth),
         "control_plane": endpoint.control_plane.as_ref().map(control_plane_view),
         "golden_set": golden_set,
         "evaluation_interval_ms": endpoint.evaluation.as_ref().map(|config| config.interval_ms),
@@ -282,10 +278,10 @@ fn control_plane_view(config: &ControlPlaneConfig) -> Value {
             "url": url,
             "model": model,
             "alias": alias,
-            "auth": auth_text(auth),
+            "auth": auth_view(auth),
             "reload": reload.as_ref().map(|reload| match reload {
                 pilothouse_domain::endpoint::Reload::Http { method, url, auth } => {
-                    json!({ "kind": "http", "method": method, "url": url, "auth": auth_text(auth) })
+                    json!({ "kind": "http", "method": method, "url": url, "auth": auth_view(auth) })
                 }
                 pilothouse_domain::endpoint::Reload::Command { program, args, timeout_ms } => {
                     json!({ "kind": "command", "program": program, "args": args, "timeout_ms": timeout_ms })

@@ -3,6 +3,7 @@
 //! For scripts, CI and collectors without a screen. What must stay true: with `--json`, standard output holds exactly one
 //! JSON document; exit codes are 0 done and good, 1 done but bad news, 2 wrong usage or input, 3 our own failure.
 
+mod access;
 mod arguments;
 mod audit;
 mod collect;

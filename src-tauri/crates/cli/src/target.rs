@@ -1,17 +1,17 @@
 //! How a model is named on the command line, and a client for it.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use pilothouse_api::{ApiError, Code};
-use pilothouse_domain::endpoint::{JsonTemplate, PayloadForm, Tls};
-use pilothouse_domain::{Auth, Outcome, ProbeConfig, Protocol, Table, Target};
-use pilothouse_engine::{EngineError, read_credential};
+use pilothouse_domain::endpoint::{JsonTemplate, PayloadForm};
+use pilothouse_domain::{Outcome, ProbeConfig, Protocol, Table, Target};
+use pilothouse_engine::{EngineError, read_credential, read_identity};
 use pilothouse_secrets::Secrets;
 use pilothouse_serving::{DetectFailure, Detection, ModelClient, Transport, TransportConfig};
 
+use crate::access::AccessOptions;
 use crate::failure::Failure;
 use crate::prompts::PromptOptions;
 use crate::table_file;
@@ -41,27 +41,6 @@ pub(crate) struct ModelOptions {
     pub(crate) prompts: PromptOptions,
     #[command(flatten)]
     pub(crate) access: AccessOptions,
-}
-
-/// What opens the door.
-#[derive(Debug, Args)]
-pub(crate) struct AccessOptions {
-    /// Credential by reference: keyring:NAME (bearer token), basic:USER:keyring:NAME or header:HEADER:keyring:NAME
-    #[arg(long, value_name = "REFERENCE")]
-    pub(crate) auth: Option<AuthReference>,
-    /// PEM file with further certificate authorities
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ca_file: Option<PathBuf>,
-}
-
-impl AccessOptions {
-    pub(crate) fn auth(&self) -> Auth {
-        self.auth.as_ref().map_or(Auth::None, |reference| reference.0.clone())
-    }
-
-    pub(crate) fn tls(&self) -> Tls {
-        Tls { ca_file: self.ca_file.clone(), ..Tls::default() }
-    }
 }
 
 /// The protocols by their words.
@@ -127,46 +106,6 @@ impl From<PayloadWord> for PayloadForm {
     }
 }
 
-/// A credential that stands in the keyring.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct AuthReference(pub(crate) Auth);
-
-impl FromStr for AuthReference {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let form = "give keyring:NAME, basic:USER:keyring:NAME or header:HEADER:keyring:NAME; \
-                    a value itself never stands on a command line";
-        let checked = |name: &str| match pilothouse_secrets::check_name(name) {
-            Ok(()) => Ok(name.to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
-        if let Some(name) = text.strip_prefix("keyring:") {
-            return Ok(Self(Auth::Bearer { secret: checked(name)? }));
-        }
-        let (first, name) = text.split_once(":keyring:").ok_or(form)?;
-        match first.split_once(':') {
-            Some(("basic", username)) if !username.is_empty() => {
-                Ok(Self(Auth::Basic { username: username.to_owned(), secret: checked(name)? }))
-            }
-            Some(("header", header)) if !header.is_empty() => {
-                Ok(Self(Auth::Header { name: header.to_owned(), secret: checked(name)? }))
-            }
-            _ => Err(form.to_owned()),
-        }
-    }
-}
-
-/// A credential as [`AuthReference`] reads it; `None` without one.
-pub(crate) fn auth_text(auth: &Auth) -> Option<String> {
-    match auth {
-        Auth::None => None,
-        Auth::Bearer { secret } => Some(format!("keyring:{secret}")),
-        Auth::Basic { username, secret } => Some(format!("basic:{username}:keyring:{secret}")),
-        Auth::Header { name, secret } => Some(format!("header:{name}:keyring:{secret}")),
-    }
-}
-
 /// The one transport of this process.
 pub(crate) fn transport() -> Result<Arc<Transport>, Failure> {
     Transport::new(TransportConfig::default()).map_err(|error| EngineError::from(error).into())
@@ -179,8 +118,10 @@ pub(crate) async fn detect(
     access: &AccessOptions,
 ) -> Result<Detection, Failure> {
     let url = pilothouse_api::parse_url("URL", url)?;
-    let credential = read_credential(&Secrets::keyring(), &access.auth()).await?;
-    let found = pilothouse_serving::detect(transport, &url, &credential, &access.tls(), None).await;
+    let credential = read_credential(&Secrets::keyring(), &access.auth()?).await?;
+    let tls = access.tls();
+    let identity = read_identity(&Secrets::keyring(), &tls).await?;
+    let found = pilothouse_serving::detect(transport, &url, &credential, &tls, identity.as_ref()).await;
     found.map_err(|failure| detect_failure(&url, &failure))
 }
 
@@ -210,7 +151,7 @@ impl ModelOptions {
             management_url: management_url.transpose()?,
             payload: self.payload.into(),
             json: self.request_template.as_deref().map(read_template).transpose()?,
-            auth: self.access.auth(),
+            auth: self.access.auth()?,
             tls: self.access.tls(),
             probe_input,
             prompts: self.prompts.set()?,
@@ -245,7 +186,8 @@ impl ModelOptions {
         probe: &ProbeConfig,
     ) -> Result<ModelClient, Failure> {
         let credential = read_credential(&Secrets::keyring(), &target.auth).await?;
-        let client = ModelClient::new(Arc::clone(transport), target, probe, credential, None);
+        let identity = read_identity(&Secrets::keyring(), &target.tls).await?;
+        let client = ModelClient::new(Arc::clone(transport), target, probe, credential, identity);
         client.map_err(|error| EngineError::from(error).into())
     }
 }
@@ -266,23 +208,4 @@ fn read_template(path: &Path) -> Result<JsonTemplate, Failure> {
     let text = table_file::read_text(path)?;
     serde_json::from_str(&text)
         .map_err(|error| Failure::usage(format!("the request template {} cannot be read: {error}", path.display())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_are_references() {
-        let check = |text: &str, expect: Auth| {
-            assert_eq!(text.parse(), Ok(AuthReference(expect.clone())), "{text}");
-            assert_eq!(auth_text(&expect).as_deref(), Some(text));
-        };
-        check("keyring:prod-token", Auth::Bearer { secret: "prod-token".into() });
-        check("basic:ada:keyring:p", Auth::Basic { username: "ada".into(), secret: "p".into() });
-        check("header:x-api-key:keyring:k", Auth::Header { name: "x-api-key".into(), secret: "k".into() });
-        for refused in ["hunter2", "bearer:hunter2", "basic::keyring:p", "keyring:", "cookie:x:keyring:k"] {
-            assert!(refused.parse::<AuthReference>().is_err(), "{refused}");
-        }
-    }
 }

@@ -4,6 +4,7 @@
 //! (no such model or version) or 409 (another version than `expected` is live).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::Method;
@@ -13,9 +14,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::credential::CredentialHeader;
 use crate::wire::{Wire, below, checked_url};
-use crate::{CallReply, ControlError, ControlPlane, ControlState, Credential, Planned, planned_call, preflight};
+use crate::{Authorizer, CallReply, ControlError, ControlPlane, ControlState, Planned, planned_call, preflight};
 
 /// One model of the demo registry.
 #[derive(Debug)]
@@ -31,13 +31,13 @@ impl Demo {
         base: &Url,
         model: &str,
         client: reqwest::Client,
-        credential: &Credential,
+        credential: Arc<Authorizer>,
     ) -> Result<Self, ControlError> {
         checked_url("url", base)?;
         if model.is_empty() {
             return Err(ControlError::Misconfigured { setting: "model", problem: "must not be empty".into() });
         }
-        let wire = Wire::new("the demo registry", base, client, CredentialHeader::new(credential)?);
+        let wire = Wire::new("the demo registry", base, client, credential);
         Ok(Self { base: base.clone(), model: model.to_owned(), wire })
     }
 
@@ -67,7 +67,7 @@ impl ControlPlane for Demo {
         let call = PlannedCall {
             purpose: format!("Make version {to} of `{}` live", self.model),
             method: "PUT".into(),
-            url: self.live_url().to_string(),
+            url: self.wire.shown_url(self.live_url()),
             headers: self.wire.shown_headers(true),
             body: Some(Self::live_body(current, to)),
         };
@@ -140,13 +140,14 @@ impl RegistryModel {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use pilothouse_domain::{CheckStatus, EndpointId, PlanId};
 
     use super::*;
-    use crate::Refusal;
     use crate::fake::{Asked, Fake, Reply};
+    use crate::wire::tests::{authorizer, client};
+    use crate::{Credential, Refusal};
 
     /// A registry with v5, v6 and v7, of which v7 is live, as the demo fleet's.
     async fn registry() -> Fake {
@@ -177,7 +178,7 @@ mod tests {
     }
 
     fn demo(url: &Url, model: &str) -> Demo {
-        Demo::new(url, model, crate::wire::tests::client(), &Credential::None).unwrap()
+        Demo::new(url, model, client(), authorizer(Credential::None)).unwrap()
     }
 
     fn plan(demo: &Demo, from: &str, to: &str) -> RollbackPlan {

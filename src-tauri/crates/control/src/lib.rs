@@ -6,7 +6,6 @@
 //! may have changed anything; no credential stands in a plan, an error, a log line or a debug print.
 
 mod command;
-mod credential;
 mod demo;
 mod error;
 #[cfg(test)]
@@ -24,8 +23,8 @@ use pilothouse_domain::rollback::Follows;
 use pilothouse_domain::{Check, ControlPlaneConfig, ModelVersion, PlannedCall, RollbackPlan, VersionId};
 
 pub use error::{ControlError, Refusal};
-/// The credential of a control plane, with its value.
-pub use pilothouse_serving::Credential;
+/// The credential of a control plane, in use and with its value.
+pub use pilothouse_serving::{Authorizer, Credential};
 
 /// A system that decides which version of one model is live.
 #[async_trait]
@@ -85,21 +84,21 @@ pub struct CallReply {
 /// there; one that it follows within the origin is reported as an error, with the address that should be set instead. `reload_credential` is used for an HTTP [reload] only.
 ///
 /// [reload]: pilothouse_domain::endpoint::Reload
-#[expect(clippy::needless_pass_by_value, reason = "the caller hands its secrets over, so that no copy stays behind")]
 pub fn connect(
     config: &ControlPlaneConfig,
     client: reqwest::Client,
-    credential: Credential,
-    reload_credential: Credential,
+    credential: Authorizer,
+    reload_credential: Authorizer,
 ) -> Result<Arc<dyn ControlPlane>, ControlError> {
+    let (credential, reload_credential) = (Arc::new(credential), Arc::new(reload_credential));
     match config {
-        ControlPlaneConfig::Demo { url, model } => Ok(Arc::new(demo::Demo::new(url, model, client, &credential)?)),
+        ControlPlaneConfig::Demo { url, model } => Ok(Arc::new(demo::Demo::new(url, model, client, credential)?)),
         ControlPlaneConfig::Mlflow { url, model, alias, auth: _, reload } => {
             let reload = reload
                 .as_ref()
-                .map(|reload| reload::Reloader::new(reload, client.clone(), &reload_credential))
+                .map(|reload| reload::Reloader::new(reload, client.clone(), reload_credential))
                 .transpose()?;
-            Ok(Arc::new(mlflow::Mlflow::new(url, model, alias, client, &credential, reload)?))
+            Ok(Arc::new(mlflow::Mlflow::new(url, model, alias, client, credential, reload)?))
         }
     }
 }

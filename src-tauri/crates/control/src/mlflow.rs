@@ -9,7 +9,7 @@ mod answers;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
@@ -19,12 +19,11 @@ use pilothouse_domain::{Check, ModelVersion, PlannedCall, RollbackPlan, VersionI
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::credential::CredentialHeader;
 use crate::preflight::{named, unchanged};
 use crate::reload::Reloader;
 use crate::wire::{Wire, below, checked_url};
 use crate::{
-    CallReply, ControlError, ControlPlane, ControlState, Credential, Planned, Refusal, planned_call, preflight,
+    Authorizer, CallReply, ControlError, ControlPlane, ControlState, Planned, Refusal, planned_call, preflight,
 };
 
 /// Versions per page, the most that MLflow gives by default settings is far above.
@@ -57,7 +56,7 @@ impl Mlflow {
         model: &str,
         alias: &str,
         client: reqwest::Client,
-        credential: &Credential,
+        credential: Arc<Authorizer>,
         reload: Option<Reloader>,
     ) -> Result<Self, ControlError> {
         checked_url("url", base)?;
@@ -72,7 +71,7 @@ impl Mlflow {
         if alias.is_empty() {
             return problem("alias", "must not be empty; `champion` is usual");
         }
-        let wire = Wire::new("MLflow", base, client, CredentialHeader::new(credential)?);
+        let wire = Wire::new("MLflow", base, client, credential);
         let (base, model, alias) = (base.clone(), model.to_owned(), alias.to_owned());
         Ok(Self { base, model, alias, wire, reload, finished_runs: Mutex::default() })
     }
@@ -216,7 +215,7 @@ impl ControlPlane for Mlflow {
         let mut calls = vec![PlannedCall {
             purpose: format!("Point alias `{}` of `{}` at version {to}", self.alias, self.model),
             method: "POST".into(),
-            url: self.alias_url().to_string(),
+            url: self.wire.shown_url(self.alias_url()),
             headers: self.wire.shown_headers(true),
             body: Some(self.alias_body(to)),
         }];

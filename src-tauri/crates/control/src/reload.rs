@@ -2,17 +2,18 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use pilothouse_domain::endpoint::Reload;
 use pilothouse_domain::{Check, CheckStatus, PlannedCall};
+use pilothouse_serving::MASK;
 use url::Url;
 
 use crate::command::How;
-use crate::credential::{CredentialHeader, MASK};
 use crate::wire::{Wire, checked_url};
-use crate::{CallReply, ControlError, Credential, command, text};
+use crate::{Authorizer, CallReply, ControlError, command, text};
 
 /// A reload that can be shown and sent.
 #[derive(Debug)]
@@ -25,7 +26,11 @@ pub(crate) enum Reloader {
 
 impl Reloader {
     /// Checks the settings.
-    pub(crate) fn new(reload: &Reload, client: reqwest::Client, credential: &Credential) -> Result<Self, ControlError> {
+    pub(crate) fn new(
+        reload: &Reload,
+        client: reqwest::Client,
+        credential: Arc<Authorizer>,
+    ) -> Result<Self, ControlError> {
         match reload {
             Reload::Http { method, url, auth: _ } => {
                 checked_url("reload.url", url)?;
@@ -42,7 +47,7 @@ impl Reloader {
                         });
                     }
                 };
-                let wire = Wire::new("the reload call", url, client, CredentialHeader::new(credential)?);
+                let wire = Wire::new("the reload call", url, client, credential);
                 Ok(Self::Http { method, url: url.clone(), wire: Box::new(wire) })
             }
             Reload::Command { program, args, timeout_ms } => {
@@ -71,7 +76,7 @@ impl Reloader {
             Self::Http { method, url, wire } => PlannedCall {
                 purpose: "Ask the server to load what the registry now points at".into(),
                 method: method.to_string(),
-                url: masked_query(url),
+                url: wire.shown_url(masked_query(url)),
                 headers: wire.shown_headers(false),
                 body: None,
             },
@@ -88,8 +93,8 @@ impl Reloader {
     /// What can be known without reloading.
     pub(crate) fn check(&self) -> Check {
         let (status, detail) = match self {
-            Self::Http { method, url, .. } => {
-                (CheckStatus::Pass, format!("the server is reloaded by {method} {}", masked_query(url)))
+            Self::Http { method, url, wire } => {
+                (CheckStatus::Pass, format!("the server is reloaded by {method} {}", wire.shown_url(masked_query(url))))
             }
             Self::Command { program, .. } => match command::find(program) {
                 Some(found) => (CheckStatus::Pass, format!("the server is reloaded by `{}`", found.display())),
@@ -176,11 +181,13 @@ fn command_line(program: &str, args: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Credential;
+    use crate::wire::tests::{authorizer, client};
 
     fn command(program: &str, args: &[&str], timeout_ms: u32) -> Result<Reloader, ControlError> {
         let args = args.iter().map(ToString::to_string).collect();
         let reload = Reload::Command { program: program.into(), args, timeout_ms };
-        Reloader::new(&reload, crate::wire::tests::client(), &Credential::None)
+        Reloader::new(&reload, client(), authorizer(Credential::None))
     }
 
     #[test]
@@ -194,8 +201,7 @@ mod tests {
     fn a_token_in_the_query_is_masked() {
         let url = "http://127.0.0.1:1/reload?token=abc&x=1".parse().unwrap();
         let reload = Reload::Http { method: "post".into(), url, auth: pilothouse_domain::Auth::None };
-        let reloader =
-            Reloader::new(&reload, crate::wire::tests::client(), &Credential::Bearer("tok-en".into())).unwrap();
+        let reloader = Reloader::new(&reload, client(), authorizer(Credential::Bearer("tok-en".into()))).unwrap();
         let planned = reloader.planned();
         assert_eq!(
             (planned.method.as_str(), planned.url.as_str()),
@@ -218,7 +224,7 @@ mod tests {
             url: "http://h".parse().unwrap(),
             auth: pilothouse_domain::Auth::None,
         };
-        check(Reloader::new(&reload, crate::wire::tests::client(), &Credential::None), "reload.method");
+        check(Reloader::new(&reload, client(), authorizer(Credential::None)), "reload.method");
     }
 
     #[cfg(unix)]

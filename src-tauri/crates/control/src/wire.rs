@@ -4,13 +4,16 @@
 //! the request may have arrived; a read never does; a body is never longer than [`MAX_ANSWER_BYTES`] in memory.
 
 use std::error::Error as _;
+use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, StatusCode, header};
+use pilothouse_serving::{Authorizer, MASK, RequestParts};
 use serde_json::Value;
 use url::Url;
 
-use crate::credential::CredentialHeader;
 use crate::{ControlError, Refusal, text};
 
 /// The largest body that is read.
@@ -24,7 +27,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone)]
 pub(crate) struct Wire {
     client: reqwest::Client,
-    credential: CredentialHeader,
+    credential: Arc<Authorizer>,
     /// Who is spoken to, for messages: "MLflow at ADDRESS".
     name: String,
     read_timeout: Duration,
@@ -61,7 +64,7 @@ enum Reached {
 
 impl Wire {
     /// `kind` is what stands before the address in messages.
-    pub(crate) fn new(kind: &str, base: &Url, client: reqwest::Client, credential: CredentialHeader) -> Self {
+    pub(crate) fn new(kind: &str, base: &Url, client: reqwest::Client, credential: Arc<Authorizer>) -> Self {
         let name = format!("{kind} at {}", shown_address(base));
         Self { client, credential, name, read_timeout: READ_TIMEOUT, write_timeout: WRITE_TIMEOUT }
     }
@@ -81,7 +84,7 @@ impl Wire {
 
     /// Whether a credential goes along.
     pub(crate) fn has_credential(&self) -> bool {
-        self.credential.is_some()
+        !self.credential.is_none()
     }
 
     /// The headers of a write, as a plan shows them.
@@ -90,8 +93,19 @@ impl Wire {
         if with_body {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }
-        headers.extend(self.credential.masked());
+        headers.extend(self.credential.masked_headers());
         headers
+    }
+
+    /// An address as a plan shows it: with the credential's parameter by name, where it stands in the query.
+    pub(crate) fn shown_url(&self, url: impl Into<String>) -> String {
+        let mut shown = url.into();
+        if let Some(name) = self.credential.query_name() {
+            let separator = if shown.contains('?') { '&' } else { '?' };
+            // Writing to a string cannot fail.
+            write!(shown, "{separator}{name}={MASK}").ok();
+        }
+        shown
     }
 
     /// Reads a JSON object.
@@ -174,7 +188,8 @@ impl Wire {
         Err(self.refused(reason, Some(status.as_u16()), why))
     }
 
-    /// One request and its whole answer.
+    /// One request and its whole answer. When a token is refused, which carries out nothing, the request is made once
+    /// more with a new one.
     async fn exchange(
         &self,
         method: Method,
@@ -182,12 +197,41 @@ impl Wire {
         body: Option<&Value>,
         timeout: Duration,
     ) -> Result<(StatusCode, Vec<u8>), NoAnswer> {
-        let mut request =
-            self.client.request(method, url.clone()).timeout(timeout).header(header::ACCEPT, "application/json");
-        request = self.credential.apply(request);
-        if let Some(body) = body {
-            request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_string());
+        let body = body.map(ToString::to_string);
+        let json = HeaderValue::from_static("application/json");
+        let headers: [(HeaderName, HeaderValue); 1] = [(ACCEPT, json.clone())];
+        let parts = RequestParts {
+            method: &method,
+            url,
+            headers: &headers,
+            content_type: body.is_some().then_some(&json),
+            body: body.as_deref().map(str::as_bytes).unwrap_or_default(),
+        };
+        let mut is_repeated = false;
+        loop {
+            let authorization = self.credential.authorize(&parts).await.map_err(|failure| NoAnswer {
+                reached: Reached::Nothing,
+                status: None,
+                why: failure.detail,
+            })?;
+            let called = authorization.url(url);
+            let mut request = self.client.request(method.clone(), called.clone()).timeout(timeout);
+            for (name, value) in headers.iter().chain(authorization.headers()) {
+                request = request.header(name, value);
+            }
+            if let Some(body) = &body {
+                request = request.header(CONTENT_TYPE, &json).body(body.clone());
+            }
+            let (status, answer) = self.answer(request, &called).await?;
+            if is_repeated || !self.credential.wants_repeat(&authorization, status.as_u16(), &answer).await {
+                return Ok((status, answer));
+            }
+            is_repeated = true;
         }
+    }
+
+    /// The whole answer to a request to `url`.
+    async fn answer(&self, request: reqwest::RequestBuilder, url: &Url) -> Result<(StatusCode, Vec<u8>), NoAnswer> {
         let no_answer = |error: &reqwest::Error, status| NoAnswer {
             reached: if error.is_redirect() {
                 Reached::Redirect
@@ -293,6 +337,13 @@ pub(crate) mod tests {
         reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
     }
 
+    /// A credential in use, over a transport without proxies.
+    pub(crate) fn authorizer(credential: crate::Credential) -> Arc<Authorizer> {
+        let config = pilothouse_serving::TransportConfig { system_proxy: false, proxy: None };
+        let transport = pilothouse_serving::Transport::new(config).unwrap();
+        Arc::new(Authorizer::new(&transport, credential, &pilothouse_domain::endpoint::Tls::default()).unwrap())
+    }
+
     #[test]
     fn a_prefix_stays_and_names_are_encoded() {
         let check = |base: &str, expect: &str| {
@@ -312,8 +363,7 @@ pub(crate) mod tests {
     }
 
     fn wire(url: &Url) -> Wire {
-        let credential = CredentialHeader::new(&crate::Credential::Bearer(SECRET.into())).unwrap();
-        Wire::new("the registry", url, client(), credential)
+        Wire::new("the registry", url, client(), authorizer(crate::Credential::Bearer(SECRET.into())))
     }
 
     const SECRET: &str = "marker-4711";

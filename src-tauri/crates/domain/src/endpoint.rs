@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub use crate::auth::Auth;
 use crate::{EndpointId, GoldenSetId, MetricsConfig, TimestampMs};
 
 /// Why a setting is not valid.
@@ -261,44 +262,6 @@ pub struct JsonTemplate {
     pub version: Option<String>,
 }
 
-/// A credential by reference. The value stands in the OS keyring under `secret`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Auth {
-    /// None.
-    #[default]
-    None,
-    /// `Authorization: Bearer …`
-    Bearer {
-        /// The keyring's name of the token.
-        secret: String,
-    },
-    /// `Authorization: Basic …`
-    Basic {
-        /// The user.
-        username: String,
-        /// The keyring's name of the password.
-        secret: String,
-    },
-    /// A header of its own, such as `x-api-key`.
-    Header {
-        /// The header.
-        name: String,
-        /// The keyring's name of its value.
-        secret: String,
-    },
-}
-
-impl Auth {
-    /// The keyring's name of the secret, if one is used.
-    pub fn secret(&self) -> Option<&str> {
-        match self {
-            Self::None => None,
-            Self::Bearer { secret } | Self::Basic { secret, .. } | Self::Header { secret, .. } => Some(secret),
-        }
-    }
-}
-
 /// TLS settings. Verification cannot be switched off; a private authority is added with `ca_file`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tls {
@@ -368,6 +331,37 @@ impl Default for ProbeConfig {
             recover_after: 2,
             degraded_above_ms: None,
         }
+    }
+}
+
+impl ProbeConfig {
+    fn validate(&self) -> Result<(), InvalidSetting> {
+        let invalid = |field, problem: String| Err(InvalidSetting { field, problem });
+        if !(1_000..=86_400_000).contains(&self.interval_ms) {
+            return invalid(
+                "interval_ms",
+                format!("must lie between 1000 (1 s) and 86400000 (1 day); got {}", self.interval_ms),
+            );
+        }
+        for (field, value) in [
+            ("connect_timeout_ms", self.connect_timeout_ms),
+            ("first_byte_timeout_ms", self.first_byte_timeout_ms),
+            ("total_timeout_ms", self.total_timeout_ms),
+        ] {
+            if !(10..=600_000).contains(&value) {
+                return invalid(field, format!("must lie between 10 and 600000; got {value}"));
+            }
+        }
+        for (field, value) in [
+            ("fresh_connection_every", self.fresh_connection_every),
+            ("confirm_after", self.confirm_after),
+            ("recover_after", self.recover_after),
+        ] {
+            if !(1..=1_000).contains(&value) {
+                return invalid(field, format!("must lie between 1 and 1000; got {value}"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -446,6 +440,24 @@ fn reload_timeout_ms() -> u32 {
 }
 
 impl Endpoint {
+    /// Every credential that its settings refer to: the model's, the control plane's, the reload call's and that of its
+    /// metrics.
+    pub fn auths(&self) -> Vec<&Auth> {
+        let mut auths = vec![&self.target.auth];
+        match &self.control_plane {
+            None | Some(ControlPlaneConfig::Demo { .. }) => {}
+            Some(ControlPlaneConfig::Mlflow { auth, reload, .. }) => {
+                auths.push(auth);
+                match reload {
+                    None | Some(Reload::Command { .. }) => {}
+                    Some(Reload::Http { auth, .. }) => auths.push(auth),
+                }
+            }
+        }
+        auths.extend(self.metrics.as_ref().and_then(MetricsConfig::auth));
+        auths
+    }
+
     /// Checks every setting's range. The first problem found is returned, named as in the configuration file.
     pub fn validate(&self) -> Result<(), InvalidSetting> {
         let invalid = |field, problem: String| Err(InvalidSetting { field, problem });
@@ -501,31 +513,8 @@ impl Endpoint {
                 "must begin with http:// or https://, name a host and contain no user or password".into(),
             );
         }
-        let probe = &self.probe;
-        if !(1_000..=86_400_000).contains(&probe.interval_ms) {
-            return invalid(
-                "interval_ms",
-                format!("must lie between 1000 (1 s) and 86400000 (1 day); got {}", probe.interval_ms),
-            );
-        }
-        for (field, value) in [
-            ("connect_timeout_ms", probe.connect_timeout_ms),
-            ("first_byte_timeout_ms", probe.first_byte_timeout_ms),
-            ("total_timeout_ms", probe.total_timeout_ms),
-        ] {
-            if !(10..=600_000).contains(&value) {
-                return invalid(field, format!("must lie between 10 and 600000; got {value}"));
-            }
-        }
-        for (field, value) in [
-            ("fresh_connection_every", probe.fresh_connection_every),
-            ("confirm_after", probe.confirm_after),
-            ("recover_after", probe.recover_after),
-        ] {
-            if !(1..=1_000).contains(&value) {
-                return invalid(field, format!("must lie between 1 and 1000; got {value}"));
-            }
-        }
+        self.auths().into_iter().try_for_each(Auth::validate)?;
+        self.probe.validate()?;
         if let Some(prompts) = &self.target.prompts {
             if !self.target.protocol.generates_text() {
                 return invalid(

@@ -4,6 +4,7 @@
 //! no clock, no randomness here; these types are stored, but never sent to the window (`api` has counterparts).
 
 pub mod audit;
+pub mod auth;
 pub mod clock;
 pub mod data;
 pub mod endpoint;

@@ -172,6 +172,8 @@ coded_enum!(
         Internal = 8, "internal failure";
         /// The proxy between us and the endpoint failed.
         ProxyFailed = 9, "proxy failed";
+        /// The server that issues access tokens gave none, so that the endpoint could not be asked.
+        TokenUnavailable = 10, "no access token";
     }
 );
 

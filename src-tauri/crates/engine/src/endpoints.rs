@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pilothouse_domain::version::VersionSource;
-use pilothouse_domain::{Endpoint, EndpointId, EventKind, Health, Probe, TimestampMs};
+use pilothouse_domain::{Auth, Endpoint, EndpointId, EventKind, Health, Probe, TimestampMs};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -292,21 +292,8 @@ impl Engine {
 
 /// Names of all secrets that an endpoint refers to.
 pub(crate) fn secrets_of(endpoint: &Endpoint) -> Vec<&str> {
-    use pilothouse_domain::ControlPlaneConfig::{Demo, Mlflow};
-    use pilothouse_domain::endpoint::Reload;
-
-    let mut names: Vec<&str> = endpoint.target.auth.secret().into_iter().collect();
+    let mut names: Vec<&str> = endpoint.auths().into_iter().flat_map(Auth::secrets).collect();
     names.extend(endpoint.target.tls.client_key_secret.as_deref());
-    match &endpoint.control_plane {
-        Some(Mlflow { auth, reload, .. }) => {
-            names.extend(auth.secret());
-            if let Some(Reload::Http { auth, .. }) = reload {
-                names.extend(auth.secret());
-            }
-        }
-        Some(Demo { .. }) | None => {}
-    }
-    names.extend(endpoint.metrics.as_ref().and_then(|metrics| metrics.auth()?.secret()));
     names
 }
 

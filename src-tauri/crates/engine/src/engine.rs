@@ -3,17 +3,16 @@
 //! What it hides: tasks, locks, clients, credentials. What must stay true: one process at a time watches a database (the
 //! others may read it and change settings); everything that was started ends within two seconds of [`Engine::stop`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pilothouse_domain::{
-    AuditEntry, Auth, Clock, Endpoint, EndpointId, Event, EventKind, GoldenSet, GoldenSetId, TimestampMs,
-    endpoint::{InvalidSetting, Tls},
+    AuditEntry, Auth, Clock, Endpoint, EndpointId, Event, EventKind, GoldenSet, GoldenSetId, TimestampMs, endpoint::Tls,
 };
-use pilothouse_secrets::{SecretString, Secrets};
-use pilothouse_serving::{ClientIdentity, Credential, Transport, TransportConfig};
+use pilothouse_secrets::Secrets;
+use pilothouse_serving::{Authorizer, ClientIdentity, Credential, Transport, TransportConfig};
 use pilothouse_store::{Store, StoreError};
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
@@ -263,48 +262,48 @@ impl Engine {
         Ok(golden_set)
     }
 
-    /// Reads the secret that an authentication refers to.
+    /// Reads the secrets that an authentication refers to.
     pub async fn credential(&self, auth: &Auth) -> Result<Credential, EngineError> {
         read_credential(&self.inner.secrets, auth).await
     }
 
+    /// A credential in use: its secrets from the keyring, its tokens from this process's store of them.
+    pub async fn authorizer(&self, auth: &Auth, tls: &Tls) -> Result<Authorizer, EngineError> {
+        let credential = self.credential(auth).await?;
+        Ok(Authorizer::new(&self.inner.transport, credential, tls)?)
+    }
+
     /// Reads the client certificate and its key, where mutual TLS is configured.
     pub async fn identity(&self, tls: &Tls) -> Result<Option<ClientIdentity>, EngineError> {
-        let (Some(file), Some(secret)) = (&tls.client_certificate_file, &tls.client_key_secret) else {
-            return Ok(None);
-        };
-        let key_pem = self.inner.secrets.get(secret).await?;
-        let file = file.clone();
-        let certificate_pem = tokio::task::spawn_blocking(move || {
-            std::fs::read(&file).map_err(|error| EngineError::NotFound {
-                what: "readable client certificate file",
-                name: format!("{}: {error}", file.display()),
-            })
-        })
-        .await
-        .map_err(|error| EngineError::Internal(error.to_string()))??;
-        Ok(Some(ClientIdentity { certificate_pem, key_pem }))
+        read_identity(&self.inner.secrets, tls).await
     }
 }
 
-/// Reads the secret that an authentication refers to, without an engine.
-pub async fn read_credential(secrets: &Secrets, auth: &Auth) -> Result<Credential, EngineError> {
-    let secret = match auth.secret() {
-        Some(name) => secrets.get(name).await?,
-        None => SecretString::from(""),
+/// Reads the client certificate and its key, where mutual TLS is configured, without an engine.
+pub async fn read_identity(secrets: &Secrets, tls: &Tls) -> Result<Option<ClientIdentity>, EngineError> {
+    let (Some(file), Some(secret)) = (&tls.client_certificate_file, &tls.client_key_secret) else {
+        return Ok(None);
     };
-    Ok(match auth {
-        Auth::None => Credential::None,
-        Auth::Bearer { .. } => Credential::Bearer(secret),
-        Auth::Basic { username, .. } => Credential::Basic { username: username.clone(), password: secret },
-        Auth::Header { name, .. } => {
-            let name = name.parse().map_err(|_| InvalidSetting {
-                field: "auth.name",
-                problem: format!("`{name}` is not a header name"),
-            })?;
-            Credential::Header { name, value: secret }
-        }
+    let key_pem = secrets.get(secret).await?;
+    let file = file.clone();
+    let certificate_pem = tokio::task::spawn_blocking(move || {
+        std::fs::read(&file).map_err(|error| EngineError::NotFound {
+            what: "readable client certificate file",
+            name: format!("{}: {error}", file.display()),
+        })
     })
+    .await
+    .map_err(|error| EngineError::Internal(error.to_string()))??;
+    Ok(Some(ClientIdentity { certificate_pem, key_pem }))
+}
+
+/// Reads the secrets that an authentication refers to, without an engine.
+pub async fn read_credential(secrets: &Secrets, auth: &Auth) -> Result<Credential, EngineError> {
+    let mut values = BTreeMap::new();
+    for name in auth.secrets() {
+        values.insert(name.to_owned(), secrets.get(name).await?);
+    }
+    Ok(Credential::resolve(auth, &values)?)
 }
 
 /// Locks a mutex. A poisoned one still holds whole values, because nothing here panics between two writes.

@@ -8,7 +8,6 @@ use pilothouse_domain::version::VersionSource;
 use pilothouse_domain::{
     Auth, ControlPlaneConfig, Endpoint, EndpointId, EventKind, TimestampMs, VersionId, endpoint::Reload,
 };
-use pilothouse_serving::Credential;
 
 use crate::engine::lock;
 use crate::watch::Watched;
@@ -30,8 +29,9 @@ impl Engine {
             }
             ControlPlaneConfig::Mlflow { auth, .. } => (auth, &Auth::None),
         };
-        let credential = self.credential(auth).await?;
-        let reload_credential: Credential = self.credential(reload_auth).await?;
+        let tls = &endpoint.target.tls;
+        let (credential, reload_credential) =
+            (self.authorizer(auth, tls).await?, self.authorizer(reload_auth, tls).await?);
         let identity = self.identity(&endpoint.target.tls).await?;
         let client = self.inner.transport.http_client(&endpoint.target.tls, identity)?;
         Ok(pilothouse_control::connect(config, client, credential, reload_credential)?)

@@ -2,15 +2,14 @@
 //!
 //! What it hides: which protocol is spoken, when metadata are fetched, which connection is used. What must stay true: a
 //! probe is one timed request and never an error; the metadata that shape a request are fetched outside the timed
-//! request, and forgotten when the server no longer agrees with them; every detail is redacted before it leaves.
+//! request, as are tokens, and forgotten when the server no longer agrees with them; every detail is redacted before it
+//! leaves.
 
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-
-use http::{HeaderName, HeaderValue};
 use pilothouse_domain::{
     Cell, Generation, Outcome, Phases, ProbeConfig, Table, Target, TargetFailure, UnknownReason, VersionId,
 };
@@ -21,7 +20,7 @@ use crate::protocol::{self, Answer, Call, ModelMetadata, ServingProtocol, predic
 use crate::transport::{
     BodyObserver, ConnectionSlot, Exchange, ExchangeRequest, Failure, Limits, TlsProfile, Transport, Unobserved,
 };
-use crate::{ClientIdentity, Credential, PredictFailure, ServingError, checks};
+use crate::{Authorizer, ClientIdentity, Credential, PredictFailure, ServingError, checks};
 
 /// Prediction batches in flight at once on one endpoint.
 const PREDICTIONS_IN_FLIGHT: usize = 4;
@@ -67,8 +66,7 @@ pub struct ModelClient {
     target: Target,
     pub(crate) protocol: Box<dyn ServingProtocol>,
     limits: Limits,
-    pub(crate) credential: Credential,
-    header: Option<(HeaderName, HeaderValue)>,
+    pub(crate) authorizer: Authorizer,
     tls: TlsProfile,
     /// The probe's own connection, so that predictions do not disturb what is measured.
     probe_connection: tokio::sync::Mutex<ConnectionSlot>,
@@ -106,7 +104,7 @@ impl ModelClient {
                 "the URL must not contain a user or password; store the secret in the keyring instead".into(),
             ));
         }
-        let header = credential.header()?;
+        let authorizer = Authorizer::new(&transport, credential, &target.tls)?;
         let protocol = protocol::of_target(target)?;
         let mut target = target.clone();
         if let (Some(input), Some(most)) = (&mut target.probe_input, protocol.rows_per_call()) {
@@ -124,8 +122,7 @@ impl ModelClient {
             target,
             protocol,
             limits,
-            credential,
-            header,
+            authorizer,
             probe_connection: tokio::sync::Mutex::default(),
             idle: Mutex::default(),
             in_flight: Semaphore::new(PREDICTIONS_IN_FLIGHT),
@@ -146,7 +143,7 @@ impl ModelClient {
             (None, _, Some(input)) => self.probe_prediction(input, fresh).await,
             (Some(_), None, _) | (None, _, None) => self.probe_health(fresh).await,
         };
-        report.detail = report.detail.map(|detail| self.credential.redact(&detail));
+        report.detail = report.detail.map(|detail| self.authorizer.redact_detail(&detail));
         tracing::debug!(
             host = self.target.url.host_str(),
             outcome = report.outcome.phrase(),
@@ -366,7 +363,8 @@ impl ModelClient {
         observer: &mut dyn BodyObserver,
     ) -> Exchange {
         let mut slot = self.probe_connection.lock().await;
-        self.transport.exchange_observed(&mut slot, self.request(call, fresh), &self.limits, observer).await
+        let request = self.request(call, fresh);
+        self.authorizer.exchange_observed(&self.transport, &mut slot, request, &self.limits, observer).await
     }
 
     pub(crate) async fn pooled(&self, call: &Call) -> Exchange {
@@ -375,7 +373,8 @@ impl ModelClient {
         self.close_idle();
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut slot = kept.map(|(_, slot)| slot).unwrap_or_default();
-        let exchange = self.transport.exchange(&mut slot, self.request(call, false), &self.limits).await;
+        let request = self.request(call, false);
+        let exchange = self.authorizer.exchange(&self.transport, &mut slot, request, &self.limits).await;
         if slot.is_open() {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), slot));
         }
@@ -390,7 +389,7 @@ impl ModelClient {
 
     /// One call over a connection of the caller's, within limits of its own.
     pub(crate) async fn exchange_within(&self, slot: &mut ConnectionSlot, call: &Call, limits: &Limits) -> Exchange {
-        self.transport.exchange(slot, self.request(call, false), limits).await
+        self.authorizer.exchange(&self.transport, slot, self.request(call, false), limits).await
     }
 
     pub(crate) fn protocol(&self) -> &dyn ServingProtocol {
@@ -402,7 +401,7 @@ impl ModelClient {
     }
 
     pub(crate) fn redact(&self, text: &str) -> String {
-        self.credential.redact(text)
+        self.authorizer.redact_detail(text)
     }
 
     fn request<'a>(&'a self, call: &'a Call, fresh: bool) -> ExchangeRequest<'a> {
@@ -411,7 +410,7 @@ impl ModelClient {
             url: &call.url,
             body: call.body.as_ref(),
             headers: &call.headers,
-            credential: self.header.as_ref(),
+            credential: None,
             tls: &self.tls,
             fresh,
         }
@@ -429,7 +428,7 @@ impl ModelClient {
     }
 
     fn redacted(&self, mut failure: PredictFailure) -> PredictFailure {
-        failure.detail = self.credential.redact(&failure.detail);
+        failure.detail = self.authorizer.redact_detail(&failure.detail);
         failure
     }
 }

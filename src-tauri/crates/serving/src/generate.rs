@@ -55,7 +55,7 @@ impl ModelClient {
             None => None,
         };
         if let Some(generation) = &mut generation {
-            generation.text = self.credential.redact(&generation.text);
+            generation.text = self.authorizer.redact(&generation.text);
         }
         ProbeReport { generation, ..report(exchange, failure, version) }
     }

@@ -23,7 +23,7 @@ pub mod transport;
 pub use http::HeaderName;
 
 pub use client::{ModelClient, Prediction, ProbeReport};
-pub use credential::{ClientIdentity, Credential};
+pub use credential::{Authorization, Authorizer, ClientIdentity, Credential, MASK, RequestParts};
 pub use detect::{DetectFailure, DetectedModel, Detection, detect};
 pub use error::{PredictFailure, ServingError};
 pub use facets::{Facet, FacetState, Facets};

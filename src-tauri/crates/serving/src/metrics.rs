@@ -22,7 +22,7 @@ pub use prometheus::{PrometheusSeries, step_s};
 
 use crate::text::{DETAIL_LIMIT, one_line, server_message};
 use crate::transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, TlsProfile, Transport};
-use crate::{ClientIdentity, Credential, ServingError};
+use crate::{Authorizer, ClientIdentity, Credential, ServingError};
 
 /// Largest page or answer that is read, decoded.
 pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -57,8 +57,7 @@ impl MetricsFailure {
 /// Asks one place for metrics, over one kept connection.
 pub struct MetricsClient {
     transport: Arc<Transport>,
-    credential: Credential,
-    header: Option<(HeaderName, HeaderValue)>,
+    authorizer: Authorizer,
     tls: TlsProfile,
     connection: tokio::sync::Mutex<ConnectionSlot>,
 }
@@ -71,9 +70,9 @@ impl MetricsClient {
         tls: &Tls,
         identity: Option<ClientIdentity>,
     ) -> Result<Self, ServingError> {
-        let header = credential.header()?;
+        let authorizer = Authorizer::new(&transport, credential, tls)?;
         let tls = transport.tls_profile(tls, identity);
-        Ok(Self { transport, credential, header, tls, connection: tokio::sync::Mutex::default() })
+        Ok(Self { transport, authorizer, tls, connection: tokio::sync::Mutex::default() })
     }
 
     /// Fetches a page of metrics as it is.
@@ -111,12 +110,12 @@ impl MetricsClient {
             url,
             body: None,
             headers,
-            credential: self.header.as_ref(),
+            credential: None,
             tls: &self.tls,
             fresh: false,
         };
         let mut connection = self.connection.lock().await;
-        self.transport.exchange(&mut connection, request, &LIMITS).await
+        self.authorizer.exchange(&self.transport, &mut connection, request, &LIMITS).await
     }
 
     /// The body of a complete answer of success.
@@ -133,7 +132,7 @@ impl MetricsClient {
             return Ok(exchange.body);
         }
         let why = match status {
-            401 | 403 if self.header.is_none() => "it asks for a credential",
+            401 | 403 if self.authorizer.is_none() => "it asks for a credential",
             401 | 403 => "it does not accept the credential",
             404 => "there is nothing at this address",
             _ => "",
@@ -145,7 +144,7 @@ impl MetricsClient {
     }
 
     fn redacted(&self, mut failure: MetricsFailure) -> MetricsFailure {
-        failure.detail = self.credential.redact(&failure.detail);
+        failure.detail = self.authorizer.redact_detail(&failure.detail);
         failure
     }
 }

@@ -59,7 +59,7 @@ fn json_message(json: &Value) -> Option<String> {
         Value::String(text) => Some(text.clone()),
         // FastAPI: {"detail": [{"msg": …, "loc": …}]}
         Value::Array(items) => json_message(items.first()?),
-        Value::Object(members) => ["error", "message", "detail", "msg", "error_code", "title"]
+        Value::Object(members) => ["error", "message", "Message", "detail", "msg", "error_code", "title", "__type"]
             .iter()
             .find_map(|name| members.get(*name).and_then(json_message)),
         _ => None,
@@ -71,11 +71,24 @@ fn plain_message(text: &str) -> Option<String> {
     if !text.starts_with('<') {
         return Some(text.to_owned());
     }
-    let lower = text.to_ascii_lowercase();
-    let after = lower.find("<title>")? + "<title>".len();
-    let length = lower[after..].find("</title>")?;
+    // AWS's errors: <ErrorResponse><Error><Code>…</Code><Message>…</Message>, whatever the content type says.
+    if let Some(message) = element(text, "Message") {
+        return Some(match element(text, "Code") {
+            Some(code) => format!("{code}: {message}"),
+            None => message.to_owned(),
+        });
+    }
+    element(text, "title").map(str::to_owned)
+}
+
+/// The text of the first element of this name, in whatever case.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     // Lower-casing ASCII keeps every byte's place.
-    text.get(after..after + length).map(str::to_owned)
+    let (lower, name) = (text.to_ascii_lowercase(), name.to_ascii_lowercase());
+    let open = format!("<{name}>");
+    let after = lower.find(&open)? + open.len();
+    let length = lower[after..].find(&format!("</{name}>"))?;
+    text.get(after..after + length)
 }
 
 #[cfg(test)]
@@ -102,6 +115,11 @@ mod tests {
         check(r#"{"error":{"message":"quota"}}"#, Some("quota"));
         check("<html><head><TITLE>502 Bad Gateway</TITLE></head>", Some("502 Bad Gateway"));
         check("<html><body>no title</body>", None);
+        let aws = "<?xml version='1.0'?><ErrorResponse><Error><Code>SignatureDoesNotMatch</Code><Message>no\n match</Message>";
+        check(aws, Some("SignatureDoesNotMatch: no match"));
+        check("<Error><Message>alone</Message></Error>", Some("alone"));
+        check(r#"{"__type":"ValidationException","Message":"no endpoint"}"#, Some("no endpoint"));
+        check(r#"{"__type":"UnrecognizedClientException"}"#, Some("UnrecognizedClientException"));
         let long = format!(
             r#"{{"message":"Failed to predict data '{}'. \nError: Model is missing inputs ['a']."}}"#,
             "1 ".repeat(400)

@@ -39,6 +39,27 @@ message: string,
 hint: string | null, };
 
 /**
+ * A role taken on (STS `AssumeRole`).
+ */
+export type AssumeRoleDraft = { 
+/**
+ * The role.
+ */
+role_arn: string, 
+/**
+ * The session's name in the account's log.
+ */
+session_name: string, 
+/**
+ * The external id, where the role asks for one.
+ */
+external_id: string | null, 
+/**
+ * The address of STS, where it is not the region's own.
+ */
+sts_url: string | null, };
+
+/**
  * One feature's share.
  */
 export type Attribution = { 
@@ -149,7 +170,108 @@ name: string,
 /**
  * The keyring's name of its value.
  */
-secret: string, };
+secret: string, } | { "kind": "query", 
+/**
+ * The parameter.
+ */
+name: string, 
+/**
+ * The keyring's name of its value.
+ */
+secret: string, } | { "kind": "oauth2", 
+/**
+ * Where tokens are issued.
+ */
+token_url: string, 
+/**
+ * The client.
+ */
+client_id: string, 
+/**
+ * The keyring's name of the client's secret.
+ */
+secret: string, 
+/**
+ * Scopes, with blanks between them.
+ */
+scopes: string, 
+/**
+ * The audience, where the server wants one.
+ */
+audience: string | null, 
+/**
+ * Where name and secret are put.
+ */
+client_auth: ClientAuthWord, } | { "kind": "entra", 
+/**
+ * Tenant id or domain.
+ */
+tenant: string, 
+/**
+ * The application's id.
+ */
+client_id: string, 
+/**
+ * The keyring's name of the client's secret.
+ */
+secret: string, 
+/**
+ * What the token is for.
+ */
+scope: string, 
+/**
+ * The login server of a sovereign cloud.
+ */
+authority: string | null, } | { "kind": "google_service_account", 
+/**
+ * The keyring's name of the JSON key file's content.
+ */
+secret: string, 
+/**
+ * Scope of an access token.
+ */
+scope: string | null, 
+/**
+ * Audience of an identity token.
+ */
+audience: string | null, } | { "kind": "aws_sigv4", 
+/**
+ * The region.
+ */
+region: string, 
+/**
+ * The service signed for.
+ */
+service: string, 
+/**
+ * Where the access key comes from.
+ */
+source: AwsSourceDraft, 
+/**
+ * A role taken on with that key.
+ */
+assume_role: AssumeRoleDraft | null, };
+
+/**
+ * Where an AWS access key comes from.
+ */
+export type AwsSourceDraft = { "from": "static", 
+/**
+ * The access key's id.
+ */
+access_key_id: string, 
+/**
+ * The keyring's name of the secret access key.
+ */
+secret: string, 
+/**
+ * The keyring's name of a session token.
+ */
+session_token_secret: string | null, } | { "from": "profile", 
+/**
+ * The profile.
+ */
+name: string, } | { "from": "environment" };
 
 /**
  * One check.
@@ -390,6 +512,11 @@ check: string,
  * Why it failed; `null`: it holds.
  */
 problem: string | null, };
+
+/**
+ * Where a token request carries the client's name and secret.
+ */
+export type ClientAuthWord = "basic" | "body";
 
 /**
  * The closed set of failures.
@@ -712,7 +839,15 @@ auth: AuthDraft,
 /**
  * PEM file with further certificate authorities.
  */
-ca_file: string | null, };
+ca_file: string | null, 
+/**
+ * PEM file with the client certificate chain.
+ */
+client_certificate_file: string | null, 
+/**
+ * The keyring's name of the client certificate's private key.
+ */
+client_key_secret: string | null, };
 
 /**
  * One model found.
@@ -879,6 +1014,14 @@ auth: AuthDraft,
  * PEM file with further authorities.
  */
 ca_file: string | null, 
+/**
+ * PEM file with the client certificate chain (mutual TLS).
+ */
+client_certificate_file: string | null, 
+/**
+ * The keyring's name of the client certificate's private key.
+ */
+client_key_secret: string | null, 
 /**
  * For `json`, and for `torchserve` where its handler wants a body of its own.
  */

@@ -1,5 +1,5 @@
 /** A new endpoint before it is saved, and what can be guessed for it. */
-import type { AuthDraft, ControlPlaneDraft, Detection, EndpointDraft, JsonDraft } from "../../backend/gen/types";
+import type { AuthDraft, AwsSourceDraft, ControlPlaneDraft, Detection, EndpointDraft, JsonDraft } from "../../backend/gen/types";
 
 /** A draft with the defaults of the engine. */
 export function emptyDraft(url = ""): EndpointDraft {
@@ -19,6 +19,8 @@ export function emptyDraft(url = ""): EndpointDraft {
     total_timeout_ms: 10_000,
     auth: { kind: "none" },
     ca_file: null,
+    client_certificate_file: null,
+    client_key_secret: null,
     json: null,
     probe_rows: null,
     prompts: null,
@@ -87,7 +89,7 @@ export function secretName(url: string): string {
 
 /** The credential of another kind, keeping what both have. */
 export function authOfKind(kind: AuthDraft["kind"], before: AuthDraft, name: string): AuthDraft {
-  const secret = before.kind === "none" ? name : before.secret;
+  const secret = "secret" in before ? before.secret : name;
   switch (kind) {
     case "none":
       return { kind };
@@ -97,6 +99,35 @@ export function authOfKind(kind: AuthDraft["kind"], before: AuthDraft, name: str
       return { kind, username: "", secret };
     case "header":
       return { kind, name: "X-Api-Key", secret };
+    case "query":
+      return { kind, name: "api_key", secret };
+    case "oauth2":
+      return { kind, token_url: "", client_id: "", secret, scopes: "", audience: null, client_auth: "basic" };
+    case "entra":
+      return { kind, tenant: "", client_id: "", secret, scope: "https://ml.azure.com/.default", authority: null };
+    case "google_service_account":
+      return { kind, secret, scope: "https://www.googleapis.com/auth/cloud-platform", audience: null };
+    case "aws_sigv4":
+      return { kind, region: "", service: "sagemaker", source: awsSourceFrom("static", secret), assume_role: null };
+  }
+}
+
+/** The keyring's names of a credential's secrets. */
+export function secretsOf(auth: AuthDraft): string[] {
+  if (auth.kind === "none") return [];
+  if (auth.kind !== "aws_sigv4") return [auth.secret];
+  return auth.source.from === "static" ? [auth.source.secret, auth.source.session_token_secret].filter((name) => name !== null) : [];
+}
+
+/** Another place that AWS keys come from. */
+export function awsSourceFrom(from: AwsSourceDraft["from"], secret: string): AwsSourceDraft {
+  switch (from) {
+    case "static":
+      return { from, access_key_id: "", secret, session_token_secret: null };
+    case "profile":
+      return { from, name: "default" };
+    case "environment":
+      return { from };
   }
 }
 

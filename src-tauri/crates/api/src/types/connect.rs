@@ -12,6 +12,10 @@ border! {
         pub auth: AuthDraft,
         /// PEM file with further certificate authorities.
         pub ca_file: Option<String>,
+        /// PEM file with the client certificate chain.
+        pub client_certificate_file: Option<String>,
+        /// The keyring's name of the client certificate's private key.
+        pub client_key_secret: Option<String>,
     }
 
     /// A credential by reference to the keyring.
@@ -39,6 +43,105 @@ border! {
             /// The keyring's name of its value.
             secret: String,
         },
+        /// A parameter of the query.
+        Query {
+            /// The parameter.
+            name: String,
+            /// The keyring's name of its value.
+            secret: String,
+        },
+        /// A token by OAuth 2.0 client credentials.
+        Oauth2 {
+            /// Where tokens are issued.
+            token_url: String,
+            /// The client.
+            client_id: String,
+            /// The keyring's name of the client's secret.
+            secret: String,
+            /// Scopes, with blanks between them.
+            scopes: String,
+            /// The audience, where the server wants one.
+            audience: Option<String>,
+            /// Where name and secret are put.
+            client_auth: ClientAuthWord,
+        },
+        /// A token by Microsoft Entra ID client credentials.
+        Entra {
+            /// Tenant id or domain.
+            tenant: String,
+            /// The application's id.
+            client_id: String,
+            /// The keyring's name of the client's secret.
+            secret: String,
+            /// What the token is for.
+            scope: String,
+            /// The login server of a sovereign cloud.
+            authority: Option<String>,
+        },
+        /// A token for a Google service account; either `scope` or `audience`.
+        GoogleServiceAccount {
+            /// The keyring's name of the JSON key file's content.
+            secret: String,
+            /// Scope of an access token.
+            scope: Option<String>,
+            /// Audience of an identity token.
+            audience: Option<String>,
+        },
+        /// AWS Signature Version 4.
+        AwsSigv4 {
+            /// The region.
+            region: String,
+            /// The service signed for.
+            service: String,
+            /// Where the access key comes from.
+            source: AwsSourceDraft,
+            /// A role taken on with that key.
+            assume_role: Option<AssumeRoleDraft>,
+        },
+    }
+
+    /// Where a token request carries the client's name and secret.
+    #[derive(Copy, Eq)]
+    pub enum ClientAuthWord {
+        /// In `Authorization: Basic`.
+        Basic,
+        /// In the body.
+        Body,
+    }
+
+    /// Where an AWS access key comes from.
+    #[derive(Eq)]
+    #[serde(tag = "from")]
+    pub enum AwsSourceDraft {
+        /// Given here.
+        Static {
+            /// The access key's id.
+            access_key_id: String,
+            /// The keyring's name of the secret access key.
+            secret: String,
+            /// The keyring's name of a session token.
+            session_token_secret: Option<String>,
+        },
+        /// A profile of the shared files.
+        Profile {
+            /// The profile.
+            name: String,
+        },
+        /// The environment of this process.
+        Environment,
+    }
+
+    /// A role taken on (STS `AssumeRole`).
+    #[derive(Eq)]
+    pub struct AssumeRoleDraft {
+        /// The role.
+        pub role_arn: String,
+        /// The session's name in the account's log.
+        pub session_name: String,
+        /// The external id, where the role asks for one.
+        pub external_id: Option<String>,
+        /// The address of STS, where it is not the region's own.
+        pub sts_url: Option<String>,
     }
 
     /// What was found.
@@ -104,6 +207,10 @@ border! {
         pub auth: AuthDraft,
         /// PEM file with further authorities.
         pub ca_file: Option<String>,
+        /// PEM file with the client certificate chain (mutual TLS).
+        pub client_certificate_file: Option<String>,
+        /// The keyring's name of the client certificate's private key.
+        pub client_key_secret: Option<String>,
         /// For `json`, and for `torchserve` where its handler wants a body of its own.
         pub json: Option<JsonDraft>,
         /// Rows sent by each probe: JSON array of objects; `null`: only the health route is asked.
@@ -134,6 +241,7 @@ border! {
     /// Control plane as a person edits it.
     #[derive(Eq)]
     #[serde(tag = "kind")]
+    #[expect(clippy::large_enum_variant, reason = "one per endpoint; a box would only complicate matching")]
     pub enum ControlPlaneDraft {
         /// The demo registry.
         Demo {
@@ -160,6 +268,7 @@ border! {
     /// How a server is made to load what the registry points at.
     #[derive(Eq)]
     #[serde(tag = "kind")]
+    #[expect(clippy::large_enum_variant, reason = "one per endpoint; a box would only complicate matching")]
     pub enum ReloadDraft {
         /// An HTTP call.
         Http {
@@ -267,5 +376,12 @@ border! {
         pub id: i64,
         /// Whether it shall rest.
         pub paused: bool,
+    }
+}
+
+impl DetectRequest {
+    /// Asks without certificates of one's own.
+    pub fn new(url: impl Into<String>, auth: AuthDraft) -> Self {
+        Self { url: url.into(), auth, ca_file: None, client_certificate_file: None, client_key_secret: None }
     }
 }

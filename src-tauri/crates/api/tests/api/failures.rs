@@ -63,9 +63,9 @@ async fn an_endpoint_that_fails_lacks_something_or_is_asked_wrongly() {
     loans.auth = AuthDraft::Bearer { secret: "absent".into() };
     fails!(api.connect_test(ConnectTestRequest { draft: loans }), Code::SecretMissing);
     let auth = AuthDraft::Bearer { secret: "absent".into() };
-    fails!(api.detect(DetectRequest { url: server.url().to_string(), auth, ca_file: None }), Code::SecretMissing);
+    fails!(api.detect(DetectRequest::new(server.url().to_string(), auth)), Code::SecretMissing);
     let unreachable = "http://127.0.0.1:1/".to_owned();
-    fails!(api.detect(DetectRequest { url: unreachable, auth: AuthDraft::None, ca_file: None }), Code::TargetFailed);
+    fails!(api.detect(DetectRequest::new(unreachable, AuthDraft::None)), Code::TargetFailed);
     api.stop().await;
 }
 

@@ -39,6 +39,8 @@ pub(crate) fn draft(name: &str, server: &FakeServer) -> EndpointDraft {
         total_timeout_ms: 30_000,
         auth: AuthDraft::None,
         ca_file: None,
+        client_certificate_file: None,
+        client_key_secret: None,
         json: Some(JsonDraft {
             path: "predict".into(),
             body: r#"{"rows":"{{rows}}"}"#.into(),

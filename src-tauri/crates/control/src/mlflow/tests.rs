@@ -1,13 +1,15 @@
 //! The connector against a registry in miniature that answers as MLflow 3.17.2 was seen to.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use pilothouse_domain::endpoint::Reload;
 use pilothouse_domain::{Auth, CheckStatus, EndpointId, PlanId, TimestampMs};
 
 use super::*;
+use crate::Credential;
 use crate::fake::{Asked, Fake, Reply};
+use crate::wire::tests::{authorizer, client};
 
 /// Registered versions by model, aliases by model and name, and whether writing is allowed.
 #[derive(Default)]
@@ -102,10 +104,10 @@ async fn start(registry: Registry) -> (Fake, Arc<Mutex<Registry>>) {
 }
 
 fn mlflow(fake: &Fake, model: &str, alias: &str, reload: Option<&Reload>) -> Mlflow {
-    let client = crate::wire::tests::client();
-    let reload = reload.map(|reload| Reloader::new(reload, client.clone(), &Credential::None).unwrap());
+    let client = client();
+    let reload = reload.map(|reload| Reloader::new(reload, client.clone(), authorizer(Credential::None)).unwrap());
     let credential = Credential::Basic { username: "ada".into(), password: "marker-pass".into() };
-    Mlflow::new(&fake.url.join("prefix/").unwrap(), model, alias, client, &credential, reload).unwrap()
+    Mlflow::new(&fake.url.join("prefix/").unwrap(), model, alias, client, authorizer(credential), reload).unwrap()
 }
 
 fn plan(mlflow: &Mlflow, from: Option<&str>, to: &str) -> RollbackPlan {
@@ -151,7 +153,7 @@ async fn names_with_quotes_and_blanks_are_searched_as_they_are() {
         assert_eq!(mlflow(&fake, name, "champion", None).state().await.unwrap().versions.len(), 2, "{name}");
     }
     let (fake, _) = start(Registry::default()).await;
-    let made = Mlflow::new(&fake.url, "'\"", "a", crate::wire::tests::client(), &Credential::None, None);
+    let made = Mlflow::new(&fake.url, "'\"", "a", client(), authorizer(Credential::None), None);
     assert!(made.unwrap_err().to_string().contains("`model`"));
 }
 
@@ -174,7 +176,7 @@ async fn what_is_sent_is_what_the_plan_shows() {
     assert_eq!(shown.body.as_ref().unwrap().to_string(), sent.body);
     for (name, value) in &shown.headers {
         let sent_value = sent.head.lines().find_map(|line| line.strip_prefix(&format!("{name}: "))).unwrap();
-        assert!(sent_value == value || value == crate::credential::MASK, "{name}");
+        assert!(sent_value == value || value == pilothouse_serving::MASK, "{name}");
     }
     assert!(!format!("{plan:?}{checks:?}{mlflow:?}").contains("marker-pass"));
 

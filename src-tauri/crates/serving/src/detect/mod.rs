@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use http::{HeaderName, HeaderValue, Method};
+use http::Method;
 use pilothouse_domain::endpoint::Tls;
 use pilothouse_domain::{Outcome, Protocol, UnknownReason};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use url::Url;
 use self::classify::{Findings, Reply, classify};
 use crate::protocol::{below, read_repository_index};
 use crate::transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, TlsProfile, Transport};
-use crate::{ClientIdentity, Credential};
+use crate::{Authorizer, ClientIdentity, Credential};
 
 /// Models listed and asked for readiness at most.
 const MAX_MODELS: usize = 32;
@@ -91,15 +91,16 @@ pub async fn detect(
     if !url.username().is_empty() || url.password().is_some() {
         return Err(misconfigured("the URL must not contain a user or password; give the credential by name".into()));
     }
-    let header = credential.header().map_err(|error| misconfigured(error.to_string()))?;
-    let prober = Prober { transport, header, tls: transport.tls_profile(tls, identity.cloned()) };
+    let authorizer =
+        Authorizer::new(transport, credential.clone(), tls).map_err(|error| misconfigured(error.to_string()))?;
+    let prober = Prober { transport, authorizer: &authorizer, tls: transport.tls_profile(tls, identity.cloned()) };
     let (base, hinted_model) = base_of(url);
     let mut detection = prober
         .run(&base, hinted_model)
         .await
-        .map_err(|failure| DetectFailure { detail: credential.redact(&failure.detail), ..failure })?;
+        .map_err(|failure| DetectFailure { detail: authorizer.redact_detail(&failure.detail), ..failure })?;
     for line in &mut detection.evidence {
-        *line = credential.redact(line);
+        *line = authorizer.redact_detail(line);
     }
     Ok(detection)
 }
@@ -134,7 +135,7 @@ fn percent_decoded(segment: &str) -> String {
 
 struct Prober<'a> {
     transport: &'a Transport,
-    header: Option<(HeaderName, HeaderValue)>,
+    authorizer: &'a Authorizer,
     tls: TlsProfile,
 }
 
@@ -255,11 +256,11 @@ impl Prober<'_> {
             url: &url,
             body: body.as_ref(),
             headers: &[],
-            credential: self.header.as_ref(),
+            credential: None,
             tls: &self.tls,
             fresh: true,
         };
-        self.transport.exchange(&mut ConnectionSlot::default(), request, &LIMITS).await
+        self.authorizer.exchange(self.transport, &mut ConnectionSlot::default(), request, &LIMITS).await
     }
 }
 

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION,
     PROXY_AUTHORIZATION, USER_AGENT,
 };
 use http::{Method, Request, Response, StatusCode};
@@ -21,9 +21,11 @@ use super::failure::{self, Failure};
 use super::redirect::{Step, next_step};
 use super::timed_io::IoMarks;
 use super::{BodyObserver, Exchange, ExchangeRequest, Limits, Transport, Unobserved};
+use crate::credential::Authorization;
 
 const AGENT: HeaderValue = HeaderValue::from_static(crate::USER_AGENT);
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The content type of every body that names no other.
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ACCEPTED: HeaderValue = HeaderValue::from_static("application/json, */*;q=0.1");
 const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate");
 
@@ -102,8 +104,9 @@ impl Transport {
         exchange: &mut Exchange,
         observer: &mut dyn BodyObserver,
     ) -> Result<Answer, HopFailure> {
-        let carries_credential = request.credential.is_some() || request.tls.has_identity();
-        let mut url = request.url.clone();
+        let carries_credential =
+            request.credential.is_some_and(|credential| !credential.is_empty()) || request.tls.has_identity();
+        let mut url = request.credential.map_or_else(|| request.url.clone(), |credential| credential.url(request.url));
         let mut method = request.method.clone();
         let mut body = request.body.cloned();
         let mut elsewhere = ConnectionSlot::default();
@@ -288,8 +291,8 @@ impl Hop<'_> {
         for (name, value) in self.request.headers {
             headers.insert(name.clone(), value.clone());
         }
-        if let Some((name, value)) = self.request.credential {
-            headers.insert(HeaderName::clone(name), value.clone());
+        for (name, value) in self.request.credential.map(Authorization::headers).unwrap_or_default() {
+            headers.insert(name.clone(), value.clone());
         }
         if let Some(authorization) = connection.proxy_authorization() {
             headers.insert(PROXY_AUTHORIZATION, authorization.clone());

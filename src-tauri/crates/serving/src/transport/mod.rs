@@ -27,10 +27,12 @@ use tokio::time::Instant;
 use url::Url;
 
 pub use self::connection::ConnectionSlot;
+pub(crate) use self::exchange::JSON;
 pub(crate) use self::failure::Failure;
 use self::proxy::ProxyRules;
 pub use self::tls::TlsProfile;
 use self::tls::TrustStore;
+use crate::credential::{Authorization, TokenCache};
 use crate::{ClientIdentity, ServingError};
 
 /// Settings of a [`Transport`].
@@ -53,6 +55,7 @@ impl Default for TransportConfig {
 pub struct Transport {
     trust: Arc<TrustStore>,
     proxies: Arc<ProxyRules>,
+    tokens: TokenCache,
 }
 
 impl Transport {
@@ -68,7 +71,16 @@ impl Transport {
             )));
         }
         let proxies = ProxyRules::new(system_proxy, proxy.as_ref());
-        Ok(Arc::new(Self { trust: Arc::new(TrustStore::new()), proxies: Arc::new(proxies) }))
+        Ok(Arc::new(Self {
+            trust: Arc::new(TrustStore::new()),
+            proxies: Arc::new(proxies),
+            tokens: TokenCache::default(),
+        }))
+    }
+
+    /// Tokens that this process has obtained.
+    pub(crate) const fn tokens(&self) -> &TokenCache {
+        &self.tokens
     }
 
     /// TLS settings of one endpoint, to be handed to [`Transport::exchange`]. Files are read at the first use of https.
@@ -114,8 +126,10 @@ pub struct ExchangeRequest<'a> {
     /// Further headers, in the place of the usual ones of the same name. They hold no secrets: a redirect to another
     /// origin carries them along.
     pub headers: &'a [(HeaderName, HeaderValue)],
-    /// The credential's header.
-    pub credential: Option<&'a (HeaderName, HeaderValue)>,
+    /// What the credential puts in; [`Authorizer::exchange`] fills this.
+    ///
+    /// [`Authorizer::exchange`]: crate::Authorizer::exchange
+    pub credential: Option<&'a Authorization>,
     /// TLS settings.
     pub tls: &'a TlsProfile,
     /// Whether a kept connection is not used even if there is one.

@@ -11,3 +11,4 @@ mod proxies;
 mod redirects;
 mod support;
 mod tls;
+mod tokens;
