@@ -176,7 +176,7 @@ async fn part() {
 
 /// Every command that tells something, with its answer or its error.
 async fn ask_everything(api: &Api, id: i64, name: &str, answers: &mut Answers) {
-    answers.keep(api.fleet(Empty {}).await).unwrap();
+    answers.keep(api.fleet(FleetRequest::default()).await).unwrap();
     answers.keep(api.endpoint(of(id)).await).unwrap();
     answers.keep(api.health_summary(always(id)).await).unwrap();
     answers.keep(api.quality(always(id)).await).unwrap();

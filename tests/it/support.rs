@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use pilothouse_api::Api;
 use pilothouse_api::types::{
-    AuthDraft, ControlPlaneDraft, Empty, EndpointAddRequest, EndpointDraft, EndpointRequest, FleetRow, GoldenSetImport,
-    RangeRequest, RollbackRun, RollbackStatusRequest, RunState,
+    AuthDraft, ControlPlaneDraft, Empty, EndpointAddRequest, EndpointDraft, EndpointRequest, FleetRequest, FleetRow,
+    GoldenSetImport, RangeRequest, RollbackRun, RollbackStatusRequest, RunState,
 };
 use pilothouse_secrets::Secrets;
 
@@ -99,7 +99,7 @@ pub(crate) async fn add(api: &Api, draft: EndpointDraft) -> i64 {
 
 /// An endpoint's row on the Fleet screen.
 pub(crate) async fn row(api: &Api, id: i64) -> FleetRow {
-    let fleet = api.fleet(Empty {}).await.unwrap();
+    let fleet = api.fleet(FleetRequest::default()).await.unwrap();
     fleet.endpoints.into_iter().find(|row| row.id == id).unwrap()
 }
 
