@@ -15,6 +15,8 @@ macro_rules! commands {
             audit(AuditRequest) -> Audit, "Audit entries, newest first.";
             detect(DetectRequest) -> Detection, "What stands behind a URL.";
             connect_test(ConnectTestRequest) -> ProbeResult, "Probes a draft once without saving it.";
+            connect_describe(ConnectTestRequest) -> ModelDescription, "What a draft's server says about its model.";
+            model_describe(EndpointRequest) -> ModelDescription, "What an endpoint's server says about its model.";
             endpoint_add(EndpointAddRequest) -> Created, "Connects an endpoint.";
             endpoint_update(EndpointUpdateRequest) -> EndpointUpdated, "Changes an endpoint's settings.";
             endpoint_test(EndpointUpdateRequest) -> ProbeResult, "Probes an edited endpoint once without saving it.";

@@ -95,7 +95,11 @@ impl Api {
 
     /// What a person wrote in the form, over what was there before. Only what the form shows is touched, so that a setting
     /// made elsewhere is never lost by editing.
-    async fn endpoint_from(&self, draft: EndpointDraft, before: Option<Endpoint>) -> Result<Endpoint, ApiError> {
+    pub(crate) async fn endpoint_from(
+        &self,
+        draft: EndpointDraft,
+        before: Option<Endpoint>,
+    ) -> Result<Endpoint, ApiError> {
         let protocol = Protocol::parse(&draft.protocol)
             .ok_or_else(|| invalid(format!("`{}` is no protocol", draft.protocol)).hint(known_protocols()))?;
         let payload = PayloadForm::parse(&draft.payload).ok_or_else(|| {

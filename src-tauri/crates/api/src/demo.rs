@@ -37,7 +37,7 @@ impl Api {
     /// Starts the demo fleet again when its endpoints are in the database from an earlier start.
     pub async fn demo_resume(&self) -> Result<(), ApiError> {
         if !self.demo_endpoints().await?.is_empty() {
-            self.demo_start(Empty {}).await?;
+            Box::pin(self.demo_start(Empty {})).await?;
         }
         Ok(())
     }

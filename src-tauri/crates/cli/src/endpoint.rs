@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use pilothouse_api::types::{
-    ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRemoveRequest, JsonDraft, ReloadDraft,
+    ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRemoveRequest, EndpointRequest, JsonDraft,
+    ModelDescription, ReloadDraft,
 };
 use pilothouse_api::{Api, auth_draft, prompt_set_draft, tables};
 use pilothouse_domain::{ControlPlaneConfig, Endpoint, EndpointId, Target, TimestampMs};
@@ -28,6 +29,11 @@ pub(crate) enum EndpointCommand {
     List,
     /// Show one endpoint with its settings
     Show {
+        /// Its name
+        name: String,
+    },
+    /// Ask the server what it says about the model: versions, inputs, outputs
+    Describe {
         /// Its name
         name: String,
     },
@@ -152,8 +158,14 @@ pub(crate) async fn run(command: EndpointCommand, common: &Common, output: Outpu
                 view["probe"] = json!(endpoint.probe);
                 view["checks"] = json!(endpoint.target.checks);
                 view["prompts"] = json!(endpoint.target.prompts);
+                view["facets"] = json!(pilothouse_api::health_facets(&api.engine().health_facets(&endpoint).await?));
                 view["probe_rows"] = json!(endpoint.target.probe_input.as_ref().map(|table| table.rows.len()));
                 output.answer(&view, || show_text(&view));
+            }
+            EndpointCommand::Describe { name } => {
+                let id = endpoint(api, &name).await?.id.0;
+                let description = api.model_describe(EndpointRequest { id }).await?;
+                output.answer(&json!(description), || describe_text(&description));
             }
             EndpointCommand::Remove { name } => {
                 let id = endpoint(api, &name).await?.id.0;
@@ -298,6 +310,41 @@ fn list_text(views: &[Value]) -> String {
     };
     let rows: Vec<Vec<String>> = views.iter().map(row).collect();
     columns(&["name", "environment", "health", "version", "protocol", "url"], &rows)
+}
+
+fn describe_text(model: &ModelDescription) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: Option<&str>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            text.push_str(&format!("{name}: {}\n", plain(value)));
+        }
+    };
+    line("model", Some(&model.name));
+    line("server", model.server.as_deref());
+    line("platform", model.platform.as_deref());
+    line("ready", model.ready.map(|ready| if ready { "yes" } else { "no" }));
+    line("described by", model.schema_source.as_deref());
+    line("notice", model.notice.as_deref());
+    for version in &model.versions {
+        let default = if version.is_default { "default" } else { "" };
+        let parts = [version.version.as_str(), &version.state, default, version.detail.as_deref().unwrap_or_default()];
+        line("version", Some(&parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")));
+    }
+    let fields = model.inputs.iter().map(|field| ("input", field));
+    let fields: Vec<Vec<String>> = fields
+        .chain(model.outputs.iter().map(|field| ("output", field)))
+        .map(|(kind, field)| {
+            let shape: Vec<String> = field.shape.iter().map(ToString::to_string).collect();
+            let optional = if field.optional { "optional" } else { "" };
+            [kind, &field.name, &field.datatype, &shape.join("×"), optional].map(plain).to_vec()
+        })
+        .collect();
+    if fields.is_empty() {
+        text.push_str("this server describes no inputs");
+    } else {
+        text.push_str(&columns(&["", "name", "type", "shape", ""], &fields));
+    }
+    text
 }
 
 fn show_text(view: &Value) -> String {

@@ -139,6 +139,7 @@ impl Engine {
         // What the latest evaluation said holds until the next one.
         let _ = tracker.observe_quality(quality.problem.clone(), since);
         let watched = Watched::new(endpoint, tracker, quality, self.inner.stop.child_token());
+        *lock(&watched.facets) = self.with_store(move |store| store.health_facets(id)).await?;
         // What the endpoint itself reported last stands above the control plane until it reports again: while it is down
         // after a restart, the registry's word must not be taken for a change.
         let live = self.with_store(move |store| store.live_versions(id)).await?.into_iter().next();

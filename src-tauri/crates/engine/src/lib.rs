@@ -5,12 +5,14 @@
 
 mod clock;
 mod configuration;
+mod describe;
 mod endpoints;
 mod engine;
 mod error;
 mod evaluate;
 mod explain;
 mod explain_table;
+mod facets;
 mod gap;
 mod health;
 mod live_model;
@@ -29,6 +31,7 @@ mod watch;
 
 pub use clock::SystemClock;
 pub use configuration::{Comparison, MissingSecrets};
+pub use describe::ModelSchema;
 pub use engine::{Engine, os_user, read_credential, read_identity};
 pub use error::EngineError;
 pub use explain::{ExplainRow, ExplainTask, Explained, JobState, output_names};

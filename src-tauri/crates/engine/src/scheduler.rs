@@ -115,7 +115,7 @@ impl Engine {
         }
     }
 
-    async fn probe_loop(&self, watched: &Watched) {
+    async fn probe_loop(&self, watched: &Arc<Watched>) {
         let interval = Duration::from_millis(u64::from(watched.endpoint.probe.interval_ms));
         let (mut due, mut second) = first_turns(Instant::now(), interval, phase(watched.endpoint.id));
         loop {

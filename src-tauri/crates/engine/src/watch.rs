@@ -1,14 +1,14 @@
 //! One watched endpoint: its client, its health, its latest quality; and one probe of it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pilothouse_control::ControlState;
 use pilothouse_domain::version::VersionSource;
 use pilothouse_domain::{
-    Endpoint, EventKind, HealthState, Outcome, Phases, Probe, Table, Target, TargetFailure, TimestampMs, UnknownReason,
-    VersionId,
+    Endpoint, EventKind, HealthFacets, HealthState, Outcome, Phases, Probe, Table, Target, TargetFailure, TimestampMs,
+    UnknownReason, VersionId,
 };
 use pilothouse_secrets::SecretError;
 use pilothouse_serving::{MetricsClient, ModelClient};
@@ -33,6 +33,11 @@ pub(crate) struct Watched {
     /// The version that the endpoint's own answers report.
     pub(crate) reported: Mutex<Option<VersionId>>,
     pub(crate) quality: Mutex<Arc<QualityState>>,
+    /// Whether the endpoint's predictions name the version that gave them.
+    pub(crate) answers_tell_version: Mutex<bool>,
+    pub(crate) facets: Mutex<HealthFacets>,
+    /// Set while the server's own health routes are asked.
+    pub(crate) asking_facets: AtomicBool,
     pub(crate) control: Mutex<Option<ControlState>>,
     pub(crate) evaluate_soon: Notify,
     pub(crate) next_evaluation: Mutex<Option<TimestampMs>>,
@@ -58,6 +63,9 @@ impl Watched {
             health: Mutex::new(health),
             reported: Mutex::default(),
             quality: Mutex::new(Arc::new(quality)),
+            answers_tell_version: Mutex::default(),
+            facets: Mutex::default(),
+            asking_facets: AtomicBool::new(false),
             control: Mutex::default(),
             evaluate_soon: Notify::new(),
             next_evaluation: Mutex::default(),
@@ -110,7 +118,7 @@ impl Engine {
     }
 
     /// Probes once, records it, and draws the conclusions. `due` is when it should have started.
-    pub(crate) async fn probe_watched(&self, watched: &Watched, due: Instant) -> Result<Probe, EngineError> {
+    pub(crate) async fn probe_watched(&self, watched: &Arc<Watched>, due: Instant) -> Result<Probe, EngineError> {
         let _probing = watched.probing.lock().await;
         let started = Instant::now();
         let late = started.saturating_duration_since(due);
@@ -134,6 +142,7 @@ impl Engine {
             client = self.client_of(watched) => client,
             () = watched.cancel.cancelled() => return Ok(probe),
         };
+        let mut asked = None;
         match client {
             Ok(client) => {
                 let number = watched.probes.fetch_add(1, Ordering::Relaxed);
@@ -151,6 +160,7 @@ impl Engine {
                 probe.response_bytes = report.response_bytes;
                 probe.detail = report.detail;
                 probe.generation = report.generation;
+                asked = Some((client, fresh));
             }
             Err(error) => {
                 probe.outcome = Outcome::Unknown(unknown_reason(&error));
@@ -165,6 +175,9 @@ impl Engine {
         let slept = wall_passed.saturating_sub(self.inner.clock.monotonic().saturating_sub(monotonic_before));
         self.excuse_after_sleep(&mut probe, slept);
         self.conclude(watched, &probe).await?;
+        if let Some((client, fresh)) = asked {
+            self.follow_facets(watched, &client, &probe, fresh).await?;
+        }
         Ok(probe)
     }
 
@@ -193,6 +206,7 @@ impl Engine {
         self.inner.store.append_probe(probe.clone())?;
         self.follow_network(watched, probe).await?;
         if let Some(version) = probe.version.clone() {
+            *lock(&watched.answers_tell_version) = true;
             self.follow_reported_version(watched, version, probe.due).await?;
         }
         let total_us = (probe.outcome == Outcome::Ok).then_some(probe.total_us).flatten();
@@ -221,7 +235,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn follow_reported_version(
+    pub(crate) async fn follow_reported_version(
         &self,
         watched: &Watched,
         version: VersionId,

@@ -238,7 +238,9 @@ impl ModelClient {
 
     /// Whether each probe asks for a prediction, and not for a health route alone.
     pub fn probes_a_prediction(&self) -> bool {
-        self.target.probe_input.is_some() || self.target.protocol == pilothouse_domain::Protocol::Json
+        self.target.probe_input.is_some()
+            || self.target.prompts.is_some()
+            || self.target.protocol == pilothouse_domain::Protocol::Json
     }
 
     /// Asks the protocol's health route.

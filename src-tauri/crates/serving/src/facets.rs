@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use pilothouse_domain::{Outcome, TargetFailure, VersionId};
+use pilothouse_domain::{FacetState, Outcome, TargetFailure, VersionId};
 
 use crate::ModelClient;
 use crate::protocol::{FacetCall, Lacking, Readiness, ServingProtocol};
@@ -16,19 +16,6 @@ use crate::transport::{ConnectionSlot, Exchange, Failure, Limits};
 const LIMIT: Duration = Duration::from_secs(5);
 /// The largest answer read.
 const MAX_BODY: usize = 1024 * 1024;
-
-/// What a server says of one facet of its health.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FacetState {
-    /// It says yes.
-    Ok,
-    /// It says no, or does not answer.
-    Failed,
-    /// Servers of this protocol, or this server, have no route for it.
-    NotOffered,
-    /// We cannot say: the failure is ours.
-    Unknown,
-}
 
 /// One facet with what is to be said of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

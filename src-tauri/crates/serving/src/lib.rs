@@ -26,7 +26,7 @@ pub use client::{ModelClient, Prediction, ProbeReport};
 pub use credential::{Authorization, Authorizer, ClientIdentity, Credential, MASK, RequestParts};
 pub use detect::{DetectFailure, DetectedModel, Detection, detect};
 pub use error::{PredictFailure, ServingError};
-pub use facets::{Facet, FacetState, Facets};
+pub use facets::{Facet, Facets};
 pub use metrics::{MetricsClient, MetricsFailure};
 pub use protocol::{ModelMetadata, TensorSpec, VersionState};
 pub use transport::control_client::read_capped;

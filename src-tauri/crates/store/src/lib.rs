@@ -22,6 +22,7 @@ mod fleet;
 mod generations;
 mod golden_sets;
 mod health;
+mod health_facets;
 mod history;
 mod json;
 mod live_versions;

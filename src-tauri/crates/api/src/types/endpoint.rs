@@ -15,6 +15,10 @@ border! {
         pub control_plane: Option<String>,
         /// Golden set, if any.
         pub golden_set: Option<GoldenSetSummary>,
+        /// The facets of its health: the server's own words beside what its predictions show.
+        pub facets: super::HealthFacets,
+        /// What a person should know before relying on this kind of server.
+        pub notice: Option<String>,
         /// The latest events, newest first.
         pub events: Vec<TimelineEvent>,
         /// When this was read.

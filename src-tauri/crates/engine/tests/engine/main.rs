@@ -4,6 +4,7 @@
 
 mod configuration;
 mod explain;
+mod facets;
 mod outcomes;
 mod quality;
 mod recovery;

@@ -228,6 +228,14 @@ pub(crate) trait ServingProtocol: Send + Sync {
 
 /// The protocol of a target.
 pub(crate) fn of_target(target: &Target) -> Result<Box<dyn ServingProtocol>, ServingError> {
+    for name in [&target.model, &target.model_version].into_iter().flatten() {
+        // A URL cannot hold them: they would climb out of the model's own routes.
+        if matches!(name.as_str(), "." | "..") {
+            return Err(ServingError::Target(format!(
+                "`{name}` cannot stand in a URL as the name of a model or version"
+            )));
+        }
+    }
     Ok(match target.protocol {
         Protocol::OpenInference => Box::new(open_inference::OpenInference::new(target)?),
         Protocol::PredictV1 => Box::new(predict_v1::PredictV1::new(target)?),
@@ -274,10 +282,29 @@ pub(crate) fn status_failure(
 pub(crate) fn below(base: &Url, segments: &[&str]) -> Url {
     let mut url = base.clone();
     url.set_fragment(None);
-    if let Ok(mut path) = url.path_segments_mut() {
-        path.pop_if_empty().extend(segments);
+    let mut path = base.path().trim_end_matches('/').to_owned();
+    for segment in segments {
+        path.push('/');
+        write_segment(&mut path, segment);
     }
+    url.set_path(&path);
     url
+}
+
+/// Appends a path segment (RFC 3986, `pchar`). The URL library's own encoder leaves out tabs and line breaks, so that two
+/// names would become one.
+fn write_segment(path: &mut String, segment: &str) {
+    const KEPT: &[u8] = b"-._~!$&'()*+,;=:@";
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in segment.bytes() {
+        if byte.is_ascii_alphanumeric() || KEPT.contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            path.push('%');
+            path.push(char::from(HEX[usize::from(byte >> 4)]));
+            path.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
 }
 
 /// Whether a table's columns are only numbered (`0`, `1`, `2` …): the model behind has no names for them.
@@ -459,6 +486,8 @@ mod tests {
         check("http://h/", &["ping"], "http://h/ping");
         check("http://h/a/b/", &["v2"], "http://h/a/b/v2");
         check("http://h/a?key=1#f", &["v2"], "http://h/a/v2?key=1");
+        check("http://h", &[], "http://h/");
+        check("http://h/a%20b/", &["tab\there", "мо"], "http://h/a%20b/tab%09here/%D0%BC%D0%BE");
         check("http://h/", &["v2", "models", "a/b ?#"], "http://h/v2/models/a%2Fb%20%3F%23");
     }
 }

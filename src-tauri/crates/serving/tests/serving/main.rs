@@ -9,6 +9,7 @@ mod generation;
 mod predictions;
 mod proxies;
 mod redirects;
+mod stacks;
 mod support;
 mod tls;
 mod tokens;
