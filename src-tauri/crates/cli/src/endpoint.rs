@@ -313,10 +313,10 @@ fn list_text(views: &[Value]) -> String {
 }
 
 fn describe_text(model: &ModelDescription) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     let mut line = |name: &str, value: Option<&str>| {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
-            text.push_str(&format!("{name}: {}\n", plain(value)));
+            lines.push(format!("{name}: {}", plain(value)));
         }
     };
     line("model", Some(&model.name));
@@ -340,11 +340,11 @@ fn describe_text(model: &ModelDescription) -> String {
         })
         .collect();
     if fields.is_empty() {
-        text.push_str("this server describes no inputs");
+        lines.push("this server describes no inputs".to_owned());
     } else {
-        text.push_str(&columns(&["", "name", "type", "shape", ""], &fields));
+        lines.push(columns(&["", "name", "type", "shape", ""], &fields));
     }
-    text
+    lines.join("\n")
 }
 
 fn show_text(view: &Value) -> String {

@@ -243,6 +243,42 @@ impl Target {
             prompts: None,
         }
     }
+
+    /// Checks that what the protocol needs is there, and that nothing is set that it does not have.
+    fn validate_protocol(&self) -> Result<(), InvalidSetting> {
+        let invalid = |field, problem: String| Err(InvalidSetting { field, problem });
+        if self.protocol == Protocol::Json && self.json.is_none() {
+            return invalid(
+                "json",
+                "is needed for the protocol `json`: a request body and a pointer to the prediction".into(),
+            );
+        }
+        if self.protocol == Protocol::PredictV1 && self.model.is_none() {
+            return invalid("model", "is needed for the protocol `v1`: its routes name the model".into());
+        }
+        if !self.payload.fits(self.protocol) {
+            return invalid(
+                "payload",
+                format!(
+                    "`{}` is no form of the protocol `{}`; leave it `auto`",
+                    self.payload.as_str(),
+                    self.protocol.as_str()
+                ),
+            );
+        }
+        if let Some(management) = &self.management_url
+            && (!matches!(management.scheme(), "http" | "https")
+                || management.host_str().is_none()
+                || !management.username().is_empty()
+                || management.password().is_some())
+        {
+            return invalid(
+                "management_url",
+                "must begin with http:// or https://, name a host and contain no user or password".into(),
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Request and answer of a plain JSON endpoint.
@@ -483,36 +519,7 @@ impl Endpoint {
                 "must not contain a user or password; store the secret in the keyring instead".into(),
             );
         }
-        if self.target.protocol == Protocol::Json && self.target.json.is_none() {
-            return invalid(
-                "json",
-                "is needed for the protocol `json`: a request body and a pointer to the prediction".into(),
-            );
-        }
-        if self.target.protocol == Protocol::PredictV1 && self.target.model.is_none() {
-            return invalid("model", "is needed for the protocol `v1`: its routes name the model".into());
-        }
-        if !self.target.payload.fits(self.target.protocol) {
-            return invalid(
-                "payload",
-                format!(
-                    "`{}` is no form of the protocol `{}`; leave it `auto`",
-                    self.target.payload.as_str(),
-                    self.target.protocol.as_str()
-                ),
-            );
-        }
-        if let Some(management) = &self.target.management_url
-            && (!matches!(management.scheme(), "http" | "https")
-                || management.host_str().is_none()
-                || !management.username().is_empty()
-                || management.password().is_some())
-        {
-            return invalid(
-                "management_url",
-                "must begin with http:// or https://, name a host and contain no user or password".into(),
-            );
-        }
+        self.target.validate_protocol()?;
         self.auths().into_iter().try_for_each(Auth::validate)?;
         self.probe.validate()?;
         if let Some(prompts) = &self.target.prompts {

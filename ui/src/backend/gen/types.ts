@@ -825,6 +825,31 @@ control_url: string,
 models: Array<DemoModel>, };
 
 /**
+ * A version of a model as its server lists it.
+ */
+export type DescribedVersion = { 
+/**
+ * The version.
+ */
+version: string, 
+/**
+ * The server's own word; empty where it has none.
+ */
+state: string, 
+/**
+ * Whether calls without a version go to it, as far as the server says.
+ */
+is_default: boolean, 
+/**
+ * Worker processes.
+ */
+workers: number | null, 
+/**
+ * What else the server says.
+ */
+detail: string | null, };
+
+/**
  * Asks what stands behind a URL.
  */
 export type DetectRequest = { 
@@ -941,6 +966,14 @@ control_plane: string | null,
  * Golden set, if any.
  */
 golden_set: GoldenSetSummary | null, 
+/**
+ * The facets of its health: the server's own words beside what its predictions show.
+ */
+facets: HealthFacets, 
+/**
+ * What a person should know before relying on this kind of server.
+ */
+notice: string | null, 
 /**
  * The latest events, newest first.
  */
@@ -1652,6 +1685,44 @@ export type GoldenSets = {
 golden_sets: Array<GoldenSetSummary>, };
 
 /**
+ * The latest word on one facet.
+ */
+export type HealthFacet = { 
+/**
+ * `ok`, `failed`, `not_offered`, `not_asked` or `unknown`.
+ */
+state: string, 
+/**
+ * Since when; `null` before it was asked.
+ */
+since_ms: number | null, 
+/**
+ * For people.
+ */
+detail: string | null, };
+
+/**
+ * The facets of an endpoint's health.
+ */
+export type HealthFacets = { 
+/**
+ * The server says that it lives.
+ */
+live: HealthFacet, 
+/**
+ * The server says that the model is ready.
+ */
+ready: HealthFacet, 
+/**
+ * The model predicts, and its prediction passes the checks.
+ */
+predicts: HealthFacet, 
+/**
+ * Whether the server calls itself well while its predictions fail.
+ */
+contradict: boolean, };
+
+/**
  * Numbers of the Health tab.
  */
 export type HealthSummary = { 
@@ -1820,6 +1891,51 @@ method: string,
  * Why something is missing.
  */
 why: string | null, };
+
+/**
+ * A model as its server describes it.
+ */
+export type ModelDescription = { 
+/**
+ * The model's name; empty where the server names none.
+ */
+name: string, 
+/**
+ * Server software with its version, as it names itself.
+ */
+server: string | null, 
+/**
+ * Framework behind it.
+ */
+platform: string | null, 
+/**
+ * Whether the server says that the model is ready.
+ */
+ready: boolean | null, 
+/**
+ * Its versions, where the server lists them.
+ */
+versions: Array<DescribedVersion>, 
+/**
+ * Inputs in the order of the server; empty where it describes none.
+ */
+inputs: Array<TensorField>, 
+/**
+ * Outputs.
+ */
+outputs: Array<TensorField>, 
+/**
+ * Where inputs and outputs were read, when it was not the server itself.
+ */
+schema_source: string | null, 
+/**
+ * What a person should know before relying on this server.
+ */
+notice: string | null, 
+/**
+ * When it was asked.
+ */
+at_ms: number, };
 
 /**
  * A name and a number.
@@ -2465,6 +2581,27 @@ version: string, };
  * How far a step came.
  */
 export type StepState = "waiting" | "sent" | "done" | "failed";
+
+/**
+ * An input or output.
+ */
+export type TensorField = { 
+/**
+ * Name; may be empty.
+ */
+name: string, 
+/**
+ * `FP64`, `INT64`, `BYTES`, `BOOL`, … or the server's own word.
+ */
+datatype: string, 
+/**
+ * Dimensions, -1 for any size; empty where the server does not say.
+ */
+shape: Array<number>, 
+/**
+ * Whether a request may leave it out.
+ */
+optional: boolean, };
 
 /**
  * Theme.

@@ -36,6 +36,9 @@ export const emptyJson = (): JsonDraft => ({ path: "/predict", body: '{"instance
 /** Protocols whose servers hold models by name. */
 export const NAMES_MODELS: ReadonlySet<string> = new Set(["v2", "v1", "torchserve"]);
 
+/** Protocols of servers that generate text: they are sent prompts and no rows. */
+export const GENERATES_TEXT: ReadonlySet<string> = new Set(["openai", "ollama"]);
+
 /** The forms in which a protocol takes rows, the usual one first; absent where there is one form only. */
 export const PAYLOADS: Record<string, [string, string][]> = {
   mlflow: [
