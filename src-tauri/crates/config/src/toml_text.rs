@@ -26,23 +26,37 @@ const FIRST: [&str; 12] = [
 /// Keys whose text is long.
 const LAST: [&str; 2] = ["body", "rows"];
 
-/// Appends a table with its header line: its plain keys first, then its tables.
+/// Appends a table with its header line, `[[endpoint]]` or the like: its plain keys first, then its tables.
 pub(crate) fn table(out: &mut String, header: &str, map: &Map<String, Value>) -> Result<(), String> {
     let _ = writeln!(out, "{header}");
-    for (key, value) in ordered(map).filter(|(_, value)| !value.is_object()) {
-        let value = inline(value, 0).map_err(|problem| format!("`{key}` {problem}"))?;
-        let _ = writeln!(out, "{} = {value}", key_text(key));
-    }
-    let name = header.trim_matches(['[', ']']);
+    fields(out, header.trim_matches(['[', ']']), map, 0)
+}
+
+fn fields(out: &mut String, name: &str, map: &Map<String, Value>, depth: usize) -> Result<(), String> {
+    // What follows the header of a table belongs to it, so that plain keys come first.
+    let mut tables = Vec::new();
     for (key, value) in ordered(map) {
-        let Value::Object(inner) = value else { continue };
-        let _ = writeln!(out, "\n[{name}.{}]", key_text(key));
-        for (inner_key, value) in ordered(inner) {
-            let value = inline(value, 0).map_err(|problem| format!("`{key}.{inner_key}` {problem}"))?;
-            let _ = writeln!(out, "{} = {value}", key_text(inner_key));
+        if value.is_object() && (depth == 0 || has_tables(value)) {
+            tables.push((key, value));
+            continue;
+        }
+        let text = inline(value, 0).map_err(|problem| format!("`{name}.{key}` {problem}"))?;
+        if value.is_object() && text.chars().count() > LINE {
+            tables.push((key, value));
+        } else {
+            let _ = writeln!(out, "{} = {text}", key_text(key));
         }
     }
+    for (key, value) in tables {
+        let name = format!("{name}.{}", key_text(key));
+        let _ = writeln!(out, "\n[{name}]");
+        value.as_object().map_or(Ok(()), |map| fields(out, &name, map, depth + 1))?;
+    }
     Ok(())
+}
+
+fn has_tables(value: &Value) -> bool {
+    value.as_object().is_some_and(|map| map.values().any(Value::is_object))
 }
 
 fn ordered(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
