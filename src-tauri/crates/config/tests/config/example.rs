@@ -19,7 +19,7 @@ fn the_documented_example_is_read_whole_and_comes_back() {
     assert_eq!(names, ["churn", "credit-risk", "support-assistant"]);
     let credit = &configuration.endpoints[1];
     assert_eq!(credit.golden_set.as_deref(), Some("credit-risk held out"));
-    assert_eq!(credit.endpoint.target.auth.secret(), Some("credit-token"));
+    assert_eq!(credit.endpoint.target.auth.secrets(), ["credit-token"]);
     let rows = credit.endpoint.target.probe_input.as_ref().unwrap();
     assert_eq!((rows.columns[2].kind, &rows.rows[0][2]), (ColumnKind::Categorical, &Cell::Text("007".into())));
     let body = &configuration.endpoints[0].endpoint.target.json.as_ref().unwrap().body;

@@ -21,9 +21,18 @@ fn auth() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(json!({ "kind": "none" })),
         secret().prop_map(|secret| json!({ "kind": "bearer", "secret": secret })),
-        (text(), secret())
+        ("[a-zé\"]{1,8}", secret())
             .prop_map(|(username, secret)| json!({ "kind": "basic", "username": username, "secret": secret })),
         secret().prop_map(|secret| json!({ "kind": "header", "name": "x-api-key", "secret": secret })),
+        (secret(), prop::collection::vec("[a-z]{1,5}", 0..3)).prop_map(|(secret, scopes)| {
+            let token_url = "https://login.example.com/token";
+            json!({ "kind": "oauth2", "token_url": token_url, "client_id": "me", "secret": secret, "scopes": scopes })
+        }),
+        (secret(), prop::option::of(secret())).prop_map(|(secret, session)| {
+            let source =
+                json!({ "from": "static", "access_key_id": "AKIA", "secret": secret, "session_token_secret": session });
+            json!({ "kind": "aws_sigv4", "region": "eu-central-1", "source": source })
+        }),
     ]
 }
 
