@@ -22,7 +22,7 @@ async fn fastapi() {
         start: RealServer::fastapi,
         detected: Detected {
             protocol: Some("json"),
-            server: "unknown",
+            server: "fastapi",
             version: None,
             model: None,
             predict: Some("/predict"),
@@ -40,7 +40,13 @@ async fn litserve() {
     conforms(&Stack {
         name: "LitServe",
         start: RealServer::litserve,
-        detected: Detected { protocol: Some("json"), server: "unknown", version: None, model: None, predict: None },
+        detected: Detected {
+            protocol: Some("json"),
+            server: "litserve",
+            version: None,
+            model: None,
+            predict: Some("/predict"),
+        },
         settings: |draft| instances(draft, "/predictions", Some("/version")),
         access: Access::Own {
             auth: || AuthDraft::Header { name: "X-API-Key".into(), secret: SECRET.into() },
@@ -57,7 +63,13 @@ async fn bentoml() {
     conforms(&Stack {
         name: "BentoML",
         start: RealServer::bentoml,
-        detected: Detected { protocol: None, server: "unknown", version: None, model: None, predict: None },
+        detected: Detected {
+            protocol: Some("json"),
+            server: "bentoml",
+            version: Some(("apps", "bentoml")),
+            model: None,
+            predict: Some("/predict"),
+        },
         settings: |draft| instances(draft, "", None),
         access: Access::Gate,
         examples: TWO_TUMOURS,

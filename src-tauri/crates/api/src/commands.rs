@@ -18,6 +18,7 @@ macro_rules! commands {
             connect_describe(ConnectTestRequest) -> ModelDescription, "What a draft's server says about its model.";
             model_describe(EndpointRequest) -> ModelDescription, "What an endpoint's server says about its model.";
             endpoint_add(EndpointAddRequest) -> Created, "Connects an endpoint.";
+            endpoints_add(EndpointsAddRequest) -> EndpointsAdded, "Connects several endpoints, each with its own result.";
             endpoint_update(EndpointUpdateRequest) -> EndpointUpdated, "Changes an endpoint's settings.";
             endpoint_test(EndpointUpdateRequest) -> ProbeResult, "Probes an edited endpoint once without saving it.";
             endpoint_remove(EndpointRemoveRequest) -> Empty, "Removes an endpoint with its history.";

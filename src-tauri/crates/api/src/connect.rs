@@ -9,10 +9,10 @@ use url::Url;
 
 use crate::auth::{auth, auth_draft};
 use crate::types::{
-    ConnectTestRequest, ControlPlaneDraft, Created, DetectRequest, DetectedModel, Detection, EndpointAddRequest,
-    EndpointDraft, EndpointUpdateRequest, EndpointUpdated, JsonDraft, ProbeResult, ReloadDraft,
+    ConnectTestRequest, ControlPlaneDraft, Created, DetectRequest, Detection, EndpointAddRequest, EndpointDraft,
+    EndpointUpdateRequest, EndpointUpdated, JsonDraft, ProbeResult, ReloadDraft,
 };
-use crate::{Api, ApiError, Code, convert, prompts, tables};
+use crate::{Api, ApiError, Code, convert, detected, prompts, tables};
 
 pub(crate) fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new(Code::InvalidInput, message)
@@ -32,20 +32,7 @@ impl Api {
                     .hint("check the address, and that the server runs")
             },
         )?;
-        Ok(Detection {
-            protocol: found.protocol.map(|protocol| protocol.as_str().to_owned()),
-            server: found.server,
-            server_version: found.server_version,
-            confidence: found.confidence,
-            models: found
-                .models
-                .into_iter()
-                .map(|model| DetectedModel { name: model.name, versions: model.versions, ready: model.ready })
-                .collect(),
-            predict: found.predict,
-            evidence: found.evidence,
-            needs_auth: found.needs_auth,
-        })
+        Ok(detected::view(found))
     }
 
     /// Probes a draft once without saving it.

@@ -163,7 +163,12 @@ impl ModelOptions {
                 Failure::usage(format!("no known protocol was recognised at {}", target.url))
                     .hint("name it with --protocol v2, v1, torchserve, mlflow, json, openai or ollama")
             })?;
-            target.model = target.model.or(only_model(&found)?);
+            if target.protocol == Protocol::Json {
+                target.json = target.json.or(found.template);
+            } else {
+                target.model = target.model.or(only_model(&found)?);
+            }
+            target.management_url = target.management_url.or(found.management_url);
             target.url = found.base_url;
         }
         if target.prompts.is_some() && !target.protocol.generates_text() {

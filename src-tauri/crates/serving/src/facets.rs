@@ -96,6 +96,7 @@ impl ModelClient {
             first_byte: limits.first_byte.min(LIMIT),
             total: limits.total.min(LIMIT),
             max_body: limits.max_body.min(MAX_BODY),
+            stay_at_origin: false,
         }
     }
 }

@@ -32,6 +32,7 @@ const LIMITS: Limits = Limits {
     first_byte: Duration::from_secs(10),
     total: Duration::from_secs(20),
     max_body: PAGE_BYTES_MAX,
+    stay_at_origin: false,
 };
 
 /// Text first: every server has it, and `OpenMetrics` adds nothing that is read here.

@@ -782,6 +782,19 @@ export type Created = {
 id: number, };
 
 /**
+ * The kind of credential that fits.
+ */
+export type CredentialHint = { "kind": "bearer" } | { "kind": "basic" } | { "kind": "header", 
+/**
+ * The header.
+ */
+name: string, } | { "kind": "aws_sigv4", 
+/**
+ * The region, as far as the address says it.
+ */
+region: string | null, } | { "kind": "google_service_account" } | { "kind": "entra" } | { "kind": "kubeconfig" };
+
+/**
  * Injects a fault.
  */
 export type DemoInjectRequest = { 
@@ -875,6 +888,27 @@ client_certificate_file: string | null,
 client_key_secret: string | null, };
 
 /**
+ * Another reading of the same answers.
+ */
+export type DetectedAlternative = { 
+/**
+ * The server's word.
+ */
+server: string, 
+/**
+ * What it is, for people.
+ */
+title: string, 
+/**
+ * Its protocol's word.
+ */
+protocol: string | null, 
+/**
+ * 0 to 1.
+ */
+confidence: number, };
+
+/**
  * One model found.
  */
 export type DetectedModel = { 
@@ -889,7 +923,53 @@ versions: Array<string>,
 /**
  * Whether the server says that it is ready.
  */
-ready: boolean | null, };
+ready: boolean | null, 
+/**
+ * The path of its own prediction route, where each model has another one.
+ */
+predict: string | null, };
+
+/**
+ * What is needed before an endpoint can be watched.
+ */
+export type DetectedNeed = { "kind": "credential", 
+/**
+ * Which kind fits.
+ */
+credential: CredentialHint, 
+/**
+ * Who asks for it and where it is found.
+ */
+why: string, } | { "kind": "ca_file", 
+/**
+ * What is wrong with the certificate.
+ */
+why: string, } | { "kind": "client_certificate", 
+/**
+ * What the server said.
+ */
+why: string, } | { "kind": "model_name", 
+/**
+ * Why it cannot be told.
+ */
+why: string, } | { "kind": "address", 
+/**
+ * The address; empty when only its kind is known.
+ */
+url: string, 
+/**
+ * Why.
+ */
+why: string, } | { "kind": "template", 
+/**
+ * What is known.
+ */
+why: string, };
+
+/**
+ * What stands behind a URL, by what it is good for.
+ */
+export type DetectedRole = "model" | "control_plane" | "metrics" | "other";
 
 /**
  * What was found.
@@ -900,9 +980,25 @@ export type Detection = {
  */
 protocol: string | null, 
 /**
- * Server software.
+ * The server's word: `mlserver`, `vllm`, `unknown`.
  */
 server: string | null, 
+/**
+ * What it is, for people.
+ */
+title: string, 
+/**
+ * Whether a model answers here.
+ */
+role: DetectedRole, 
+/**
+ * The base URL under which the routes were found.
+ */
+base_url: string, 
+/**
+ * The base URL of the management API, where it has one of its own.
+ */
+management_url: string | null, 
 /**
  * Its version.
  */
@@ -920,13 +1016,37 @@ models: Array<DetectedModel>,
  */
 predict: string | null, 
 /**
+ * For plain JSON: the request as the server describes it.
+ */
+template: JsonDraft | null, 
+/**
+ * Rows of the server's own example that fit the template, as JSON text.
+ */
+example_rows: string | null, 
+/**
  * What was seen, in words.
  */
 evidence: Array<string>, 
 /**
+ * What to do with it, when it is not simply connected.
+ */
+advice: string | null, 
+/**
+ * What is needed before it can be watched.
+ */
+needs: Array<DetectedNeed>, 
+/**
+ * What else it could be, nearly as likely.
+ */
+alternatives: Array<DetectedAlternative>, 
+/**
  * The server asked for a credential.
  */
-needs_auth: boolean, };
+needs_auth: boolean, 
+/**
+ * How many requests were sent.
+ */
+requests: number, };
 
 /**
  * A request without parameters, and an answer without content.
@@ -941,6 +1061,23 @@ export type EndpointAddRequest = {
  * The draft.
  */
 draft: EndpointDraft, };
+
+/**
+ * What came of one draft.
+ */
+export type EndpointAdded = { 
+/**
+ * The name under which it was connected, or was to be.
+ */
+name: string, 
+/**
+ * Its number, when it was connected.
+ */
+id: number | null, 
+/**
+ * Why it was not.
+ */
+refused: string | null, };
 
 /**
  * Header and settings of one endpoint.
@@ -1140,6 +1277,24 @@ export type EndpointUpdated = {
  * Their new revision.
  */
 revision: number, };
+
+/**
+ * Connects several endpoints.
+ */
+export type EndpointsAddRequest = { 
+/**
+ * The endpoints as edited; a name that is taken gets a number.
+ */
+drafts: Array<EndpointDraft>, };
+
+/**
+ * What came of each draft, in the order of the request.
+ */
+export type EndpointsAdded = { 
+/**
+ * One entry per draft.
+ */
+items: Array<EndpointAdded>, };
 
 /**
  * One evaluation.

@@ -2,7 +2,8 @@ import { screen, waitFor } from "@testing-library/svelte";
 import { userEvent } from "@testing-library/user-event";
 import { describe, expect, it } from "vitest";
 import { callsOf, start } from "../../test/render";
-import { applyDetection, emptyDraft, normaliseUrl, secretName } from "./draft";
+import { detection } from "../../backend/fixture/detect";
+import { applyDetection, authOfHint, draftsOf, emptyDraft, normaliseUrl, secretName } from "./draft";
 
 const MARKER = "marker-7f3a-never-kept";
 
@@ -61,6 +62,32 @@ describe("connecting", () => {
     expect(input.value).toBe("");
   });
 
+  it("watches many models of one server at once", async () => {
+    const { backend } = start("#/connect");
+    await userEvent.type(screen.getByTestId("connect-url"), "https://many.example");
+    await userEvent.click(screen.getByTestId("connect-detect"));
+    const list = await screen.findByTestId("connect-models");
+    // A thousand rows are not drawn: the list shows the part that is in view.
+    expect(list.querySelectorAll("input[type=checkbox]").length).toBeLessThan(40);
+    await userEvent.type(screen.getByTestId("connect-models-filter"), "model-99");
+    await userEvent.click(screen.getByTestId("connect-models-all"));
+    await userEvent.click(screen.getByTestId("connect-models-add"));
+    expect((await screen.findByTestId("connect-added")).textContent).toContain("10 endpoints connected");
+    const [request] = callsOf(backend, "endpoints_add") as [{ drafts: { name: string }[] }];
+    expect(request.drafts.map((draft) => draft.name)).toEqual(Array.from({ length: 10 }, (_, i) => `model-99${i}`));
+  });
+
+  it("asks for the authority of an unknown certificate", async () => {
+    const { backend } = start("#/connect");
+    await userEvent.type(screen.getByTestId("connect-url"), "https://models.certificate.example");
+    await userEvent.click(screen.getByTestId("connect-detect"));
+    expect((await screen.findByTestId("connect-need-ca_file")).textContent).toContain("issuer is unknown");
+    await userEvent.type(screen.getByTestId("connect-ca-file"), "/etc/ssl/company.pem");
+    await userEvent.click(screen.getByTestId("connect-detect"));
+    await waitFor(() => expect(callsOf(backend, "detect")).toHaveLength(2));
+    expect(callsOf(backend, "detect")[1]).toMatchObject({ ca_file: "/etc/ssl/company.pem" });
+  });
+
   it("says what went wrong and what to do", async () => {
     start("#/connect");
     await userEvent.type(screen.getByTestId("connect-url"), "refused:9");
@@ -82,8 +109,26 @@ describe("drafts", () => {
     expect(secretName("not a url")).toBe("endpoint-credential");
   });
   it("keeps what the person chose when detection finds more", () => {
-    const found = { protocol: "v2", server: null, server_version: null, confidence: 1, models: [{ name: "a", versions: [], ready: true }, { name: "b", versions: [], ready: true }], predict: null, evidence: [], needs_auth: false };
-    expect(applyDetection({ ...emptyDraft(), model: "b", name: "mine" }, found)).toMatchObject({ model: "b", name: "mine", json: null });
+    const found = detection("http://x/", true);
+    expect(applyDetection({ ...emptyDraft(), model: "sentiment", name: "mine" }, found)).toMatchObject({ model: "sentiment", name: "mine", json: null, url: "http://x/" });
     expect(applyDetection(emptyDraft(), { ...found, protocol: null, models: [] })).toMatchObject({ protocol: "json", json: { path: "/predict" } });
+  });
+  it("takes the request from the server's own description", () => {
+    const draft = applyDetection(emptyDraft(), detection("http://fastapi/", true));
+    expect(draft).toMatchObject({ protocol: "json", model: null, name: "risk", json: { path: "/predict", body: '{"instances":"{{rows}}"}', prediction: "/predictions", version: "/model_version" } });
+  });
+  it("makes one draft for each model chosen", () => {
+    const found = detection("http://many/", true);
+    const common = { ...emptyDraft("http://many/"), environment: "staging", interval_ms: 60_000, golden_set: "x" };
+    const drafts = draftsOf(common, found, ["model-003", "model-999"]);
+    expect(drafts.map(({ name, model, environment, interval_ms, golden_set }) => ({ name, model, environment, interval_ms, golden_set }))).toEqual([
+      { name: "model-003", model: "model-003", environment: "staging", interval_ms: 60_000, golden_set: null },
+      { name: "model-999", model: "model-999", environment: "staging", interval_ms: 60_000, golden_set: null },
+    ]);
+  });
+  it("fills in the credential that is asked for", () => {
+    expect(authOfHint({ kind: "header", name: "X-API-Key" }, { kind: "none" }, "n")).toEqual({ kind: "header", name: "X-API-Key", secret: "n" });
+    expect(authOfHint({ kind: "basic" }, { kind: "none" }, "n")).toEqual({ kind: "basic", username: "", secret: "n" });
+    expect(authOfHint({ kind: "bearer" }, { kind: "none" }, "n")).toEqual({ kind: "bearer", secret: "n" });
   });
 });

@@ -1,5 +1,5 @@
 /** A new endpoint before it is saved, and what can be guessed for it. */
-import type { AuthDraft, AwsSourceDraft, ControlPlaneDraft, Detection, EndpointDraft, JsonDraft } from "../../backend/gen/types";
+import type { AuthDraft, AwsSourceDraft, ControlPlaneDraft, CredentialHint, DetectedModel, Detection, EndpointDraft, JsonDraft } from "../../backend/gen/types";
 
 /** A draft with the defaults of the engine. */
 export function emptyDraft(url = ""): EndpointDraft {
@@ -140,15 +140,64 @@ export function planeOfKind(kind: "" | ControlPlaneDraft["kind"], model: string)
   return kind === "demo" ? { kind, url: "", model } : null;
 }
 
+/** The credential that a server asks for, as far as this form can hold it. */
+export function authOfHint(hint: CredentialHint, before: AuthDraft, name: string): AuthDraft {
+  switch (hint.kind) {
+    case "basic":
+      return authOfKind("basic", before, name);
+    case "header":
+      return { kind: "header", name: hint.name, secret: "secret" in before ? before.secret : name };
+    case "aws_sigv4": {
+      const signed = authOfKind("aws_sigv4", before, name);
+      return signed.kind === "aws_sigv4" ? { ...signed, region: hint.region ?? signed.region } : signed;
+    }
+    case "google_service_account":
+    case "entra":
+      return authOfKind(hint.kind, before, name);
+    default:
+      return authOfKind("bearer", before, name);
+  }
+}
+
 /** What a detection says about a draft. */
 export function applyDetection(draft: EndpointDraft, found: Detection): EndpointDraft {
   const model = found.models[0]?.name ?? null;
   const protocol = found.protocol ?? "json";
+  const isJson = protocol === "json";
   return {
     ...withProtocol(draft, protocol),
-    model: found.models.some((candidate) => candidate.name === draft.model) ? draft.model : model,
+    url: found.protocol ? found.base_url : draft.url,
+    // A JSON route belongs to one model already; a name for it would be sent nowhere.
+    model: isJson ? null : found.models.some((candidate) => candidate.name === draft.model) ? draft.model : model,
     name: draft.name || model || "",
+    json: isJson ? (draft.json ?? templateOf(found, found.models[0])) : null,
+    probe_rows: draft.probe_rows ?? (isJson ? found.example_rows : null),
+    management_url: protocol === "torchserve" ? (draft.management_url ?? found.management_url) : null,
   };
+}
+
+/** The request of one of the models found, for plain JSON. */
+function templateOf(found: Detection, model: DetectedModel | undefined): JsonDraft {
+  const template = found.template ?? emptyJson();
+  return { ...template, path: model?.predict ?? template.path };
+}
+
+/** One draft for each model chosen: the settings in common, its own name and route. */
+export function draftsOf(draft: EndpointDraft, found: Detection, chosen: readonly string[]): EndpointDraft[] {
+  const wanted = new Set(chosen);
+  return found.models
+    .filter((model) => wanted.has(model.name))
+    .map((model) => ({
+      ...draft,
+      name: model.name,
+      model: draft.protocol === "json" ? null : model.name,
+      model_version: null,
+      // Rows and golden sets belong to one model.
+      probe_rows: null,
+      golden_set: null,
+      control_plane: null,
+      json: draft.json && { ...draft.json, path: model.predict ?? draft.json.path },
+    }));
 }
 
 /** A number field's text as a number; empty is `null`. */

@@ -148,8 +148,16 @@ border! {
     pub struct Detection {
         /// A protocol's word, or `null` when none was recognised.
         pub protocol: Option<String>,
-        /// Server software.
+        /// The server's word: `mlserver`, `vllm`, `unknown`.
         pub server: Option<String>,
+        /// What it is, for people.
+        pub title: String,
+        /// Whether a model answers here.
+        pub role: DetectedRole,
+        /// The base URL under which the routes were found.
+        pub base_url: String,
+        /// The base URL of the management API, where it has one of its own.
+        pub management_url: Option<String>,
         /// Its version.
         pub server_version: Option<String>,
         /// 0 to 1.
@@ -158,10 +166,113 @@ border! {
         pub models: Vec<DetectedModel>,
         /// Path that predicts.
         pub predict: Option<String>,
+        /// For plain JSON: the request as the server describes it.
+        pub template: Option<JsonDraft>,
+        /// Rows of the server's own example that fit the template, as JSON text.
+        pub example_rows: Option<String>,
         /// What was seen, in words.
         pub evidence: Vec<String>,
+        /// What to do with it, when it is not simply connected.
+        pub advice: Option<String>,
+        /// What is needed before it can be watched.
+        pub needs: Vec<DetectedNeed>,
+        /// What else it could be, nearly as likely.
+        pub alternatives: Vec<DetectedAlternative>,
         /// The server asked for a credential.
         pub needs_auth: bool,
+        /// How many requests were sent.
+        pub requests: usize,
+    }
+
+    /// What stands behind a URL, by what it is good for.
+    #[derive(Copy, Eq)]
+    pub enum DetectedRole {
+        /// A model answers here.
+        Model,
+        /// A registry, a cluster, a dashboard.
+        ControlPlane,
+        /// It keeps or offers metrics.
+        Metrics,
+        /// Something else, or not known.
+        Other,
+    }
+
+    /// What is needed before an endpoint can be watched.
+    #[derive(Eq)]
+    #[serde(tag = "kind")]
+    pub enum DetectedNeed {
+        /// A credential, or another one.
+        Credential {
+            /// Which kind fits.
+            credential: CredentialHint,
+            /// Who asks for it and where it is found.
+            why: String,
+        },
+        /// A PEM file with the authority that signed the server's certificate.
+        CaFile {
+            /// What is wrong with the certificate.
+            why: String,
+        },
+        /// A client certificate.
+        ClientCertificate {
+            /// What the server said.
+            why: String,
+        },
+        /// The name of a model.
+        ModelName {
+            /// Why it cannot be told.
+            why: String,
+        },
+        /// Another address.
+        Address {
+            /// The address; empty when only its kind is known.
+            url: String,
+            /// Why.
+            why: String,
+        },
+        /// A request template.
+        Template {
+            /// What is known.
+            why: String,
+        },
+    }
+
+    /// The kind of credential that fits.
+    #[derive(Eq)]
+    #[serde(tag = "kind")]
+    pub enum CredentialHint {
+        /// Bearer token.
+        Bearer,
+        /// User and password.
+        Basic,
+        /// A header of its own.
+        Header {
+            /// The header.
+            name: String,
+        },
+        /// AWS Signature Version 4.
+        AwsSigv4 {
+            /// The region, as far as the address says it.
+            region: Option<String>,
+        },
+        /// A Google service account.
+        GoogleServiceAccount,
+        /// Microsoft Entra.
+        Entra,
+        /// The user entry of a kubeconfig.
+        Kubeconfig,
+    }
+
+    /// Another reading of the same answers.
+    pub struct DetectedAlternative {
+        /// The server's word.
+        pub server: String,
+        /// What it is, for people.
+        pub title: String,
+        /// Its protocol's word.
+        pub protocol: Option<String>,
+        /// 0 to 1.
+        pub confidence: f64,
     }
 
     /// One model found.
@@ -173,6 +284,30 @@ border! {
         pub versions: Vec<String>,
         /// Whether the server says that it is ready.
         pub ready: Option<bool>,
+        /// The path of its own prediction route, where each model has another one.
+        pub predict: Option<String>,
+    }
+
+    /// Connects several endpoints.
+    pub struct EndpointsAddRequest {
+        /// The endpoints as edited; a name that is taken gets a number.
+        pub drafts: Vec<EndpointDraft>,
+    }
+
+    /// What came of each draft, in the order of the request.
+    pub struct EndpointsAdded {
+        /// One entry per draft.
+        pub items: Vec<EndpointAdded>,
+    }
+
+    /// What came of one draft.
+    pub struct EndpointAdded {
+        /// The name under which it was connected, or was to be.
+        pub name: String,
+        /// Its number, when it was connected.
+        pub id: Option<i64>,
+        /// Why it was not.
+        pub refused: Option<String>,
     }
 
     /// An endpoint as a person edits it.

@@ -104,8 +104,9 @@ impl Transport {
         exchange: &mut Exchange,
         observer: &mut dyn BodyObserver,
     ) -> Result<Answer, HopFailure> {
-        let carries_credential =
-            request.credential.is_some_and(|credential| !credential.is_empty()) || request.tls.has_identity();
+        let must_stay = request.credential.is_some_and(|credential| !credential.is_empty())
+            || request.tls.has_identity()
+            || limits.stay_at_origin;
         let mut url = request.credential.map_or_else(|| request.url.clone(), |credential| credential.url(request.url));
         let mut method = request.method.clone();
         let mut body = request.body.cloned();
@@ -121,7 +122,7 @@ impl Transport {
             add_phases(&mut exchange.phases, &phases);
             exchange.reused = reused && (hops == 0 || exchange.reused);
             let answer = answer?;
-            match next_step(answer.status, answer.headers.get(LOCATION), &url, hops, carries_credential) {
+            match next_step(answer.status, answer.headers.get(LOCATION), &url, hops, must_stay) {
                 Step::Answer => return Ok(answer),
                 Step::Follow { url: next, as_get } => {
                     if as_get && method != Method::HEAD {

@@ -100,6 +100,8 @@ pub struct Limits {
     pub total: Duration,
     /// Largest decoded body, in bytes.
     pub max_body: usize,
+    /// Whether a redirect to another origin is refused even without a credential.
+    pub stay_at_origin: bool,
 }
 
 impl From<&ProbeConfig> for Limits {
@@ -110,6 +112,7 @@ impl From<&ProbeConfig> for Limits {
             first_byte: ms(config.first_byte_timeout_ms),
             total: ms(config.total_timeout_ms),
             max_body: config.max_response_bytes as usize,
+            stay_at_origin: false,
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn next_step(
     location: Option<&HeaderValue>,
     current: &Url,
     hops: u8,
-    carries_credential: bool,
+    must_stay: bool,
 ) -> Step {
     if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Step::Answer;
@@ -49,7 +49,7 @@ pub(crate) fn next_step(
     if current.scheme() == "https" && next.scheme() == "http" {
         return Step::Refuse(format!("a redirect from https to unprotected {destination}"));
     }
-    if carries_credential && !same_origin(current, &next) {
+    if must_stay && !same_origin(current, &next) {
         return Step::Refuse(format!(
             "a redirect to {destination} would have carried the credential to another origin; \
              if that is the right server, connect it by that address"

@@ -128,7 +128,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pilothouse-charts", &["pilothouse-domain", "pilothouse-stats", "pilothouse-explain"]),
     ("pilothouse-config", &["pilothouse-domain"]),
     ("pilothouse-secrets", &["pilothouse-domain"]),
-    ("pilothouse-serving", &["pilothouse-domain", "pilothouse-stats"]),
+    ("pilothouse-openapi", &[]),
+    ("pilothouse-serving", &["pilothouse-domain", "pilothouse-stats", "pilothouse-openapi"]),
     ("pilothouse-control", &["pilothouse-domain", "pilothouse-serving"]),
     ("pilothouse-store", &["pilothouse-domain", "pilothouse-stats", "pilothouse-scrape"]),
 ];

@@ -1,0 +1,68 @@
+//! Connecting several endpoints at once, each with its own result.
+
+use std::collections::HashSet;
+
+use crate::types::{EndpointAddRequest, EndpointAdded, EndpointsAddRequest, EndpointsAdded};
+use crate::{Api, ApiError, Code};
+
+/// The longest name of an endpoint, in characters.
+const MAX_NAME: usize = 80;
+
+/// Endpoints connected by one call at most.
+const MAX_DRAFTS: usize = 5_000;
+
+impl Api {
+    /// Connects several endpoints; one that is refused does not keep the others out.
+    pub async fn endpoints_add(&self, request: EndpointsAddRequest) -> Result<EndpointsAdded, ApiError> {
+        if request.drafts.len() > MAX_DRAFTS {
+            let message = format!("{} endpoints are more than {MAX_DRAFTS} at once", request.drafts.len());
+            return Err(ApiError::new(Code::InvalidInput, message));
+        }
+        let known = self.engine.with_store(pilothouse_store::Store::endpoints).await?;
+        let mut taken: HashSet<String> = known.into_iter().map(|endpoint| endpoint.name).collect();
+        let mut items = Vec::with_capacity(request.drafts.len());
+        for mut draft in request.drafts {
+            draft.name = unique_name(draft.name.trim(), &taken);
+            let name = draft.name.clone();
+            items.push(match self.endpoint_add(EndpointAddRequest { draft }).await {
+                Ok(created) => {
+                    taken.insert(name.clone());
+                    EndpointAdded { name, id: Some(created.id), refused: None }
+                }
+                Err(error) => EndpointAdded { name, id: None, refused: Some(error.to_string()) },
+            });
+        }
+        Ok(EndpointsAdded { items })
+    }
+}
+
+/// `name`, or the first of `name-2`, `name-3`, … that is not taken; cut so that it stays a valid name.
+pub(crate) fn unique_name(name: &str, taken: &HashSet<String>) -> String {
+    let cut = |room: usize| name.chars().take(room).collect::<String>().trim_end().to_owned();
+    let whole = cut(MAX_NAME);
+    if !taken.contains(&whole) {
+        return whole;
+    }
+    (2_u32..)
+        .map(|number| format!("{}-{number}", cut(MAX_NAME - 11)))
+        .find(|name| !taken.contains(name))
+        .unwrap_or(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_made_unique_and_stay_valid() {
+        let taken: HashSet<String> = ["iris", "iris-2"].map(str::to_owned).into();
+        let check = |name: &str, expect: &str| assert_eq!(unique_name(name, &taken), expect);
+        check("churn", "churn");
+        check("iris", "iris-3");
+        let long = "é".repeat(200);
+        let first = unique_name(&long, &HashSet::new());
+        assert_eq!(first.chars().count(), MAX_NAME);
+        let second = unique_name(&long, &HashSet::from([first.clone()]));
+        assert!(second != first && second.chars().count() <= MAX_NAME);
+    }
+}
