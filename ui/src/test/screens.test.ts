@@ -12,6 +12,8 @@ describe("screens are axe clean", () => {
     ["golden set import", "#/endpoint/2/accuracy", "golden-import"],
     ["explain", "#/endpoint/1/explain", "golden-rows"],
     ["versions", "#/endpoint/1/versions", "version-row-v6"],
+    ["generation", "#/endpoint/8/health", "last-answer"],
+    ["prompts", "#/endpoint/8/settings", "connect-prompts"],
     ["endpoint settings", "#/endpoint/1/settings", "settings-save"],
     ["connect", "#/connect", "connect-url"],
     ["timeline", "#/timeline", "timeline-list"],

@@ -4,9 +4,10 @@ use jiff::tz::TimeZone;
 use pilothouse_charts::accuracy::{AccuracyChart, AccuracyPoint};
 use pilothouse_charts::availability::{AvailabilityBucket, AvailabilityChart};
 use pilothouse_charts::latency::{LatencyChart, LatencyPoint};
+use pilothouse_charts::rate::{RateChart, RatePoint};
 use pilothouse_charts::{Mark, MarkKind, Size, TimeAxis, plot_area};
 use pilothouse_domain::{EndpointId, Event, EventKind, Health, TimestampMs, Verdict, VersionId};
-use pilothouse_store::{EventFilter, History};
+use pilothouse_store::{EventFilter, GenerationBucket, GenerationHistory, History, Quantiles, Store};
 
 use crate::types::{Chart, ChartKind, ChartMark, ChartPoint, ChartRequest, ChartSeries, PlotArea};
 use crate::{Api, ApiError, Code, convert, picture};
@@ -39,6 +40,12 @@ impl Api {
                 let history = self.history(id, from, to, request.width / 4).await?;
                 availability(time, &history, marks)
             }
+            ChartKind::FirstToken | ChartKind::InterToken | ChartKind::TokensPerSecond => {
+                let points = latency_points(to.since(from), endpoint.probe.interval_ms, request.width);
+                let read = move |store: &Store| store.generation_history(id, from, to, points.max(1));
+                let history = self.engine.with_store(read).await?;
+                generation(request.kind, time, &history, marks)
+            }
             ChartKind::Quality => {
                 let evaluations = self.engine.with_store(move |store| store.evaluations(id, from, to)).await?;
                 let step_ms = endpoint.evaluation.as_ref().map_or(60_000, |config| i64::from(config.interval_ms));
@@ -49,6 +56,7 @@ impl Api {
         let (theme, format) = (picture::theme(request.theme), request.format.into());
         let bytes = match &drawn.data {
             Data::Latency(data) => pilothouse_charts::latency::render(data, size, &theme, format),
+            Data::Rate(data) => pilothouse_charts::rate::render(data, size, &theme, format),
             Data::Availability(data) => pilothouse_charts::availability::render(data, size, &theme, format),
             Data::Quality(data) => pilothouse_charts::accuracy::render(data, size, &theme, format),
         }
@@ -57,6 +65,7 @@ impl Api {
         let area = plot_area(size);
         let marks = match &drawn.data {
             Data::Latency(data) => &data.marks,
+            Data::Rate(data) => &data.marks,
             Data::Availability(data) => &data.marks,
             Data::Quality(data) => &data.marks,
         };
@@ -96,6 +105,7 @@ fn latency_points(range_ms: i64, interval_ms: u32, width: u32) -> u32 {
 
 enum Data {
     Latency(LatencyChart),
+    Rate(RateChart),
     Availability(AvailabilityChart),
     Quality(AccuracyChart),
 }
@@ -132,6 +142,42 @@ fn latency(time: TimeAxis, history: &History, marks: Vec<Mark>) -> Drawn {
         points,
         step_ms: history.step_ms,
     }
+}
+
+/// What generated answers measured: times as latencies, tokens per second as a rate.
+fn generation(kind: ChartKind, time: TimeAxis, history: &GenerationHistory, marks: Vec<Mark>) -> Drawn {
+    let step_ms = history.step_ms;
+    let of = |bucket: &GenerationBucket| match kind {
+        ChartKind::FirstToken => bucket.summary.first_token_us,
+        ChartKind::InterToken => bucket.summary.inter_token_us,
+        _ => bucket.summary.tokens_per_second,
+    };
+    let is_rate = kind == ChartKind::TokensPerSecond;
+    let points = history.buckets.iter().map(|bucket| {
+        let Quantiles { p05, p50, p95, p99 } = of(bucket);
+        let values = if is_rate { vec![p50, p05] } else { vec![p50, p95, p99] };
+        ChartPoint { at_ms: bucket.at.0, values, n: bucket.summary.n, note: None }
+    });
+    let points = points.collect();
+    if is_rate {
+        let buckets = history.buckets.iter().map(|bucket| {
+            let Quantiles { p05: slow, p50: median, .. } = of(bucket);
+            RatePoint { at: bucket.at, median, slow }
+        });
+        let data = RateChart { time, step_ms, buckets: buckets.collect(), marks };
+        return Drawn {
+            data: Data::Rate(data),
+            series: series(&["median", "slowest 5 %"], "per_second"),
+            points,
+            step_ms,
+        };
+    }
+    let buckets = history.buckets.iter().map(|bucket| {
+        let Quantiles { p50: p50_us, p95: p95_us, p99: p99_us, .. } = of(bucket);
+        LatencyPoint { at: bucket.at, p50_us, p95_us, p99_us }
+    });
+    let data = LatencyChart { time, step_ms, buckets: buckets.collect(), marks };
+    Drawn { data: Data::Latency(data), series: series(&["p50", "p95", "p99"], "us"), points, step_ms }
 }
 
 fn availability(time: TimeAxis, history: &History, marks: Vec<Mark>) -> Drawn {

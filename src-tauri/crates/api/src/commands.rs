@@ -8,6 +8,7 @@ macro_rules! commands {
             fleet(FleetRequest) -> Fleet, "Every endpoint with its health, latency, quality and version, or what changed of them.";
             endpoint(EndpointRequest) -> EndpointDetail, "One endpoint's header, settings and latest events.";
             health_summary(RangeRequest) -> HealthSummary, "Counts, quantiles and phases of a range.";
+            generation(RangeRequest) -> GenerationSummary, "How fast a range's answers were generated, and the last of them.";
             chart(ChartRequest) -> Chart, "One chart with the points it was drawn from.";
             quality(RangeRequest) -> Quality, "Golden-set evaluations per version.";
             versions(EndpointRequest) -> Versions, "Every version, who was live when, and what we measured.";

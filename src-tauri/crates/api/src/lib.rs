@@ -21,6 +21,7 @@ mod error;
 mod explain;
 mod fleet;
 mod fleet_changes;
+mod generation;
 mod golden;
 mod model;
 mod picture;

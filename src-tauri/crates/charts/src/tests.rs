@@ -10,7 +10,7 @@ use crate::heartbeat::{Beat, BeatState, HeartbeatChart};
 use crate::latency::{LatencyChart, LatencyPoint};
 use crate::waterfall::{Contribution, WaterfallChart};
 use crate::{ChartError, Format, Mark, MarkKind, Size, Theme, TimeAxis};
-use crate::{accuracy, availability, heartbeat, latency, plot_area, waterfall};
+use crate::{accuracy, availability, heartbeat, latency, plot_area, rate, waterfall};
 
 mod samples;
 
@@ -399,4 +399,25 @@ fn pictures_without_data_are_drawn() {
         assert_only_known_markup(&latency::render(&samples::latency(), size, &theme, Format::Svg).unwrap());
         assert_only_known_markup(&waterfall::render(&samples::waterfall(), size, &theme, Format::Svg).unwrap());
     }
+}
+
+#[test]
+fn a_rate_starts_at_zero_and_its_slow_end_lies_below_its_median() {
+    let latency = samples::latency();
+    let buckets = latency.buckets.iter().enumerate().map(|(index, bucket)| rate::RatePoint {
+        at: bucket.at,
+        median: (index % 7 != 3).then_some(40.0),
+        slow: Some(31.0),
+    });
+    let chart = rate::RateChart {
+        time: latency.time.clone(),
+        step_ms: latency.step_ms,
+        buckets: buckets.collect(),
+        marks: latency.marks.clone(),
+    };
+    assert_eq!((rate::value_axis(&chart).low, rate::value_axis(&chart).high), (0.0, 40.0));
+    let svg = rate::render(&chart, SIZE, &samples::light(), Format::Svg).unwrap();
+    assert_only_known_markup(&svg);
+    let empty = rate::RateChart { buckets: Vec::new(), ..chart };
+    assert!(rate::render(&empty, SIZE, &samples::light(), Format::Png).is_ok());
 }

@@ -335,7 +335,7 @@ step_ms: number, };
 /**
  * Which chart.
  */
-export type ChartKind = "latency" | "availability" | "quality";
+export type ChartKind = "latency" | "availability" | "quality" | "first_token" | "inter_token" | "tokens_per_second";
 
 /**
  * One vertical mark.
@@ -429,7 +429,7 @@ export type ChartSeries = {
  */
 name: string, 
 /**
- * Unit: `us`, `ratio` or empty.
+ * Unit: `us`, `ratio`, `per_second` or empty.
  */
 unit: string, };
 
@@ -1633,6 +1633,27 @@ worse: number,
 better: number, };
 
 /**
+ * Points of a distribution, each within 1 %; `null` where nothing was measured.
+ */
+export type GenerationQuantiles = { 
+/**
+ * 5th percentile.
+ */
+p05: number | null, 
+/**
+ * Median.
+ */
+p50: number | null, 
+/**
+ * 95th percentile.
+ */
+p95: number | null, 
+/**
+ * 99th percentile.
+ */
+p99: number | null, };
+
+/**
  * What one generated answer measured.
  */
 export type GenerationResult = { 
@@ -1696,6 +1717,31 @@ text_cut: boolean,
  * What came of each check.
  */
 checks: Array<CheckedAnswer>, };
+
+/**
+ * Generated answers of a range.
+ */
+export type GenerationSummary = { 
+/**
+ * Answers measured.
+ */
+n: number, 
+/**
+ * Time to the first token in microseconds.
+ */
+first_token_us: GenerationQuantiles, 
+/**
+ * Gap between tokens in microseconds.
+ */
+inter_token_us: GenerationQuantiles, 
+/**
+ * Tokens per second.
+ */
+tokens_per_second: GenerationQuantiles, 
+/**
+ * The last answer, whatever the range.
+ */
+last: LastAnswer | null, };
 
 /**
  * One golden row.
@@ -1983,6 +2029,23 @@ prediction: string,
  * RFC 6901 pointer to the version.
  */
 version: string | null, };
+
+/**
+ * The last answer of an endpoint.
+ */
+export type LastAnswer = { 
+/**
+ * When its probe was due.
+ */
+at_ms: number, 
+/**
+ * The prompt as it is set now; `null` when the set has become shorter since.
+ */
+asked: string | null, 
+/**
+ * What it measured and said.
+ */
+result: GenerationResult, };
 
 /**
  * One stretch of time.

@@ -1,5 +1,5 @@
 /** A new endpoint before it is saved, and what can be guessed for it. */
-import type { AuthDraft, AwsSourceDraft, ControlPlaneDraft, CredentialHint, DetectedModel, Detection, EndpointDraft, JsonDraft } from "../../backend/gen/types";
+import type { AnswerCheckDraft, AuthDraft, AwsSourceDraft, ControlPlaneDraft, CredentialHint, DetectedModel, Detection, EndpointDraft, JsonDraft, PromptDraft, PromptSetDraft } from "../../backend/gen/types";
 
 /** A draft with the defaults of the engine. */
 export function emptyDraft(url = ""): EndpointDraft {
@@ -32,6 +32,25 @@ export function emptyDraft(url = ""): EndpointDraft {
 
 /** A template to start from, for plain JSON endpoints. */
 export const emptyJson = (): JsonDraft => ({ path: "/predict", body: '{"instances": "{{records}}"}', prediction: "/predictions", version: null });
+
+/** A prompt to start from: short, and its answer is known. */
+export const emptyPrompt = (): PromptDraft => ({ messages: [{ role: "user", content: "Reply with the single word: ready" }], checks: [] });
+
+/** Prompts to start from. */
+export const emptyPrompts = (): PromptSetDraft => ({ route: "chat", stream: true, max_tokens: 16, prompts: [emptyPrompt()] });
+
+/** A check of this kind with what was typed so far. */
+export function checkOfKind(kind: AnswerCheckDraft["kind"], text: string): AnswerCheckDraft {
+  switch (kind) {
+    case "contains":
+    case "exact":
+      return { kind, text };
+    case "regex":
+      return { kind, pattern: text };
+    case "json":
+      return { kind, required_keys: text.split(",").map((key) => key.trim()).filter(Boolean) };
+  }
+}
 
 /** Protocols whose servers hold models by name. */
 export const NAMES_MODELS: ReadonlySet<string> = new Set(["v2", "v1", "torchserve"]);
@@ -69,6 +88,9 @@ export function withProtocol(draft: EndpointDraft, protocol: string): EndpointDr
     json: protocol === "json" ? (draft.json ?? emptyJson()) : null,
     payload: PAYLOADS[protocol]?.some(([form]) => form === draft.payload) ? draft.payload : "auto",
     management_url: protocol === "torchserve" ? draft.management_url : null,
+    prompts: GENERATES_TEXT.has(protocol) ? (draft.prompts ?? emptyPrompts()) : null,
+    probe_rows: GENERATES_TEXT.has(protocol) ? null : draft.probe_rows,
+    golden_set: GENERATES_TEXT.has(protocol) ? null : draft.golden_set,
   };
 }
 

@@ -1,6 +1,6 @@
 /** Between pixels and time on a chart, by the plot area that the engine reports. */
 import type { ChartPoint, PlotArea } from "../../backend/gen/types";
-import { duration, fixed, percent } from "../../shared/format";
+import { duration, fixed, percent, significant } from "../../shared/format";
 import type { Span } from "./range.svelte";
 
 /** The time under a pixel, kept within the plot. */
@@ -34,5 +34,6 @@ export function nearestPoint(points: readonly ChartPoint[], at: number): number 
 export function seriesValue(value: number | null | undefined, unit: string): string {
   if (value === null || value === undefined) return "–";
   if (unit === "us") return duration(value);
+  if (unit === "per_second") return `${significant(value, 3)}/s`;
   return unit === "ratio" ? percent(value, 2) : fixed(value);
 }

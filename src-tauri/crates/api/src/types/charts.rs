@@ -36,6 +36,12 @@ border! {
         Availability,
         /// Main metric of each evaluation, per version.
         Quality,
+        /// Generated text: p50, p95, p99 of the time to the first token.
+        FirstToken,
+        /// Generated text: p50, p95, p99 of the gap between tokens.
+        InterToken,
+        /// Generated text: median and slow end of the tokens per second.
+        TokensPerSecond,
     }
 
     /// Image format.
@@ -106,7 +112,7 @@ border! {
     pub struct ChartSeries {
         /// Name.
         pub name: String,
-        /// Unit: `us`, `ratio` or empty.
+        /// Unit: `us`, `ratio`, `per_second` or empty.
         pub unit: String,
     }
 

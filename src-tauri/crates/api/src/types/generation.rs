@@ -94,6 +94,43 @@ border! {
         pub checks: Vec<CheckedAnswer>,
     }
 
+    /// Generated answers of a range.
+    pub struct GenerationSummary {
+        /// Answers measured.
+        pub n: u32,
+        /// Time to the first token in microseconds.
+        pub first_token_us: GenerationQuantiles,
+        /// Gap between tokens in microseconds.
+        pub inter_token_us: GenerationQuantiles,
+        /// Tokens per second.
+        pub tokens_per_second: GenerationQuantiles,
+        /// The last answer, whatever the range.
+        pub last: Option<LastAnswer>,
+    }
+
+    /// Points of a distribution, each within 1 %; `null` where nothing was measured.
+    #[derive(Copy)]
+    pub struct GenerationQuantiles {
+        /// 5th percentile.
+        pub p05: Option<f64>,
+        /// Median.
+        pub p50: Option<f64>,
+        /// 95th percentile.
+        pub p95: Option<f64>,
+        /// 99th percentile.
+        pub p99: Option<f64>,
+    }
+
+    /// The last answer of an endpoint.
+    pub struct LastAnswer {
+        /// When its probe was due.
+        pub at_ms: i64,
+        /// The prompt as it is set now; `null` when the set has become shorter since.
+        pub asked: Option<String>,
+        /// What it measured and said.
+        pub result: GenerationResult,
+    }
+
     /// What came of one check.
     #[derive(Eq)]
     pub struct CheckedAnswer {

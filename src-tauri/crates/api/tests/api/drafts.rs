@@ -1,16 +1,18 @@
 //! Settings as a person edits them: saved unchanged, they change nothing; invalid, they are refused and named.
 
+use std::time::Duration;
+
 use pilothouse_api::types::{
-    AnswerCheckDraft, AuthDraft, ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRequest,
-    EndpointUpdateRequest, GoldenSetImport, MessageDraft, PromptDraft, PromptSetDraft, ReloadDraft, Retention,
-    Settings, ThemeChoice,
+    AnswerCheckDraft, AuthDraft, ChartKind, ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRequest,
+    EndpointUpdateRequest, GoldenSetImport, MessageDraft, PromptDraft, PromptSetDraft, RangeRequest, ReloadDraft,
+    Retention, Settings, ThemeChoice,
 };
 use pilothouse_api::{Api, ApiError, Code};
 use pilothouse_domain::endpoint::{Auth, ControlPlaneConfig, Reload};
 use pilothouse_domain::{Cell, Column, ColumnKind, EndpointId, EvaluationConfig, Table};
-use pilothouse_testkit::{Behaviour, FakeServer};
+use pilothouse_testkit::{Behaviour, FakeServer, Reply, StreamEnd};
 
-use crate::support::{draft, open};
+use crate::support::{chart, draft, open};
 
 async fn golden_set(api: &Api, text: &str, label: &str) -> Result<i64, ApiError> {
     let import = GoldenSetImport {
@@ -161,6 +163,7 @@ async fn prompts_survive_the_form_and_golden_sets_do_not_apply_to_them() {
     let id = api.endpoint_add(EndpointAddRequest { draft: wanted.clone() }).await.unwrap().id;
     let shown = api.endpoint(EndpointRequest { id }).await.unwrap().draft;
     assert_eq!(shown.prompts, Some(prompts.clone()));
+    assert!(api.generation(range(id)).await.unwrap().last.is_none(), "nothing was asked yet");
 
     let refused = async |change: fn(&mut EndpointDraft)| {
         let mut changed = EndpointDraft { name: "other".into(), ..wanted.clone() };
@@ -178,6 +181,54 @@ async fn prompts_survive_the_form_and_golden_sets_do_not_apply_to_them() {
         assert_eq!(error.code, Code::InvalidInput);
     }
     api.stop().await;
+}
+
+#[tokio::test]
+async fn a_generated_answer_is_shown_with_its_checks_and_drawn() {
+    let place = open();
+    let api = &place.api;
+    let piece =
+        |text: &str| format!("data: {{\"model\":\"tiny\",\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n");
+    let pieces = ["It is", " <b>Paris</b>", "."].map(|text| (Duration::from_millis(5), piece(text).into_bytes()));
+    let head = Reply::bytes(200, Vec::new()).with_header("content-type", "text/event-stream");
+    let server = FakeServer::start(Behaviour::routes([
+        ("/v1/models", Behaviour::json(r#"{"object":"list","data":[{"id":"tiny"}]}"#)),
+        ("/v1/chat/completions", Behaviour::Stream(head, pieces.to_vec(), StreamEnd::Complete)),
+    ]))
+    .await;
+    let mut wanted = draft("chatty", &server);
+    (wanted.protocol, wanted.json, wanted.probe_rows) = ("openai".into(), None, None);
+    let checks =
+        vec![AnswerCheckDraft::Contains { text: "Paris".into() }, AnswerCheckDraft::Json { required_keys: Vec::new() }];
+    let messages = vec![MessageDraft { role: "user".into(), content: "The capital of France?".into() }];
+    let prompts = vec![PromptDraft { messages, checks }];
+    wanted.prompts = Some(PromptSetDraft { route: "chat".into(), stream: true, max_tokens: 16, prompts });
+    let id = api.endpoint_add(EndpointAddRequest { draft: wanted }).await.unwrap().id;
+    let probed = api.probe_now(EndpointRequest { id }).await.unwrap();
+    assert_eq!((probed.outcome.as_str(), probed.reason.as_deref()), ("target_failed", Some("check_failed")));
+    assert_eq!(probed.version.as_deref(), Some("tiny"));
+    api.engine().with_store(pilothouse_store::Store::flush).await.unwrap();
+
+    let shown = api.generation(range(id)).await.unwrap();
+    assert_eq!(shown.n, 1);
+    assert!(shown.first_token_us.p50.is_some() && shown.tokens_per_second.p05.is_some(), "{shown:?}");
+    let last = shown.last.unwrap();
+    assert_eq!(last.asked.as_deref(), Some("The capital of France?"));
+    assert_eq!(last.result.text, "It is <b>Paris</b>.");
+    let held: Vec<bool> = last.result.checks.iter().map(|checked| checked.problem.is_none()).collect();
+    assert_eq!(held, [true, false]);
+    for kind in [ChartKind::FirstToken, ChartKind::InterToken, ChartKind::TokensPerSecond] {
+        let RangeRequest { from_ms, to_ms, .. } = range(id);
+        let drawn = api.chart(chart(id, kind, from_ms, to_ms)).await.unwrap();
+        assert!(drawn.points.iter().any(|point| point.values[0].is_some()), "{kind:?}");
+    }
+    api.stop().await;
+}
+
+/// An hour around now.
+fn range(id: i64) -> RangeRequest {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    RangeRequest { id, from_ms: now - 1_800_000, to_ms: now + 1_800_000 }
 }
 
 #[tokio::test]
