@@ -5,9 +5,9 @@ mod fixture;
 use std::sync::OnceLock;
 
 use divan::{Bencher, black_box};
-use fixture::{INTERVAL_MS, START, add_endpoints, fill};
+use fixture::{INTERVAL_MS, START, add_endpoints, fill, fill_from};
 use pilothouse_domain::EndpointId;
-use pilothouse_store::{OpenOptions, Store};
+use pilothouse_store::{FleetCache, OpenOptions, Store};
 use tempfile::TempDir;
 
 const DAY_MS: i64 = 86_400_000;
@@ -37,6 +37,20 @@ fn fleet() -> &'static Filled {
     static FLEET: OnceLock<Filled> = OnceLock::new();
     FLEET.get_or_init(|| filled(1_000, 2, 120_000))
 }
+
+/// 1,000 endpoints with two hours and a half at 15 s: more than the fleet screen looks at.
+fn watched_fleet() -> &'static Filled {
+    static FLEET: OnceLock<Filled> = OnceLock::new();
+    FLEET.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(&folder.path().join("pilothouse.db"), &OpenOptions::default()).expect("a new file");
+        let endpoints = add_endpoints(&store, 1_000);
+        fill(&store, &endpoints, WATCHED_MS / INTERVAL_MS, INTERVAL_MS);
+        Filled { store, endpoints, _folder: folder }
+    })
+}
+
+const WATCHED_MS: i64 = 9_000_000;
 
 fn main() {
     divan::main();
@@ -84,6 +98,32 @@ fn a_days_summary_of_1000_endpoints(bencher: Bencher<'_, '_>) {
     // As most days end: in the middle of one.
     let from = START.plus_ms(DAY_MS / 2 + 12_345);
     bencher.bench(|| store.fleet_summaries(black_box(from), from.plus_ms(DAY_MS)));
+}
+
+/// What the fleet screen asks at first, and again in each new minute.
+#[divan::bench(sample_count = 20)]
+fn fleet_of_1000_endpoints_first(bencher: Bencher<'_, '_>) {
+    let Filled { store, .. } = watched_fleet();
+    let now = START.plus_ms(WATCHED_MS);
+    bencher
+        .with_inputs(FleetCache::default)
+        .bench_local_values(|mut cache| store.fleet(&mut cache, black_box(now), 52));
+}
+
+/// What it asks a second and 67 probes later.
+#[divan::bench]
+fn fleet_of_1000_endpoints_again(bencher: Bencher<'_, '_>) {
+    let Filled { store, endpoints, .. } = watched_fleet();
+    let now = START.plus_ms(WATCHED_MS);
+    let mut cache = FleetCache::default();
+    store.fleet(&mut cache, now, 52).expect("the fleet");
+    let mut seconds = endpoints.chunks(67).cycle().enumerate();
+    bencher
+        .with_inputs(|| {
+            let (second, probed) = seconds.next().expect("a cycle has no end");
+            fill_from(store, probed, now.plus_ms(second as i64), 1, 1);
+        })
+        .bench_local_values(|()| store.fleet(&mut cache, black_box(now), 52));
 }
 
 /// One second of 1,000 endpoints at 15 s, committed.
