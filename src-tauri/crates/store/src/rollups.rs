@@ -217,7 +217,7 @@ impl<const C: usize, const Q: usize> Family<C, Q> {
             .prepare_cached(&format!("SELECT bucket, {columns} FROM {table} WHERE endpoint = ?1 AND bucket = ?2"))?;
         let mut sums = new.clone();
         select
-            .query_row((endpoint, bucket), |row| self.stored(row).map(|(_, old)| old.add_to(&mut sums)))
+            .query_row((endpoint, bucket), |row| Self::stored(row).map(|(_, old)| old.add_to(&mut sums)))
             .optional()?;
         let mut values = vec![Value::Integer(endpoint), Value::Integer(bucket)];
         values.extend(sums.counts.map(|count| Value::Integer(count as i64)));
@@ -250,13 +250,13 @@ impl<const C: usize, const Q: usize> Family<C, Q> {
         ))?;
         let mut rows = statement.query((endpoint.0, bucket_from(from.0), bucket_from(to.0)))?;
         while let Some(row) = rows.next()? {
-            let (bucket, stored) = self.stored(row)?;
+            let (bucket, stored) = Self::stored(row)?;
             visit(TimestampMs(bucket.saturating_mul(step)), &stored);
         }
         Ok(())
     }
 
-    fn stored<'a>(&self, row: &'a Row<'_>) -> Result<(i64, Stored<'a, C, Q>), rusqlite::Error> {
+    fn stored<'a>(row: &'a Row<'_>) -> Result<(i64, Stored<'a, C, Q>), rusqlite::Error> {
         let mut stored = Stored { counts: [0; C], quantities: [None; Q] };
         for (index, count) in stored.counts.iter_mut().enumerate() {
             *count = saturated(row.get(1 + index)?);
