@@ -101,8 +101,25 @@ pub(crate) fn without_defaults(configured: &ConfiguredEndpoint) -> Map<String, V
         serde_json::from_value::<Endpoint>(to_domain(form)).is_ok_and(|read| read == bare)
     };
     let mut form = of(configured);
+    // All that is not set goes at once, which spares most of the questions below.
+    let mut set = form.clone();
+    drop_unset(&mut set);
+    if same(&set) {
+        form = set;
+    }
     leave_out(&mut form, &mut Vec::new(), &same);
     form
+}
+
+fn drop_unset(table: &mut Map<String, Value>) {
+    table.retain(|_, value| !value.is_null());
+    for value in table.values_mut() {
+        match value {
+            Value::Object(inner) => drop_unset(inner),
+            Value::Array(items) => items.iter_mut().filter_map(Value::as_object_mut).for_each(drop_unset),
+            _ => {}
+        }
+    }
 }
 
 fn leave_out(form: &mut Map<String, Value>, path: &mut Path, same: &dyn Fn(&Map<String, Value>) -> bool) {

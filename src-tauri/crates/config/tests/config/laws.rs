@@ -203,7 +203,7 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     /// Written and read again, a configuration is the same, as one file and as a folder; written once more, so are the bytes.
     #[test]
