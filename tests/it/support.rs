@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pilothouse_api::Api;
 use pilothouse_api::types::{
-    AuthDraft, ControlPlaneDraft, Empty, EndpointAddRequest, EndpointDraft, EndpointRequest, FleetRequest, FleetRow,
+    AuthDraft, ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRequest, FleetRequest, FleetRow,
     GoldenSetImport, RangeRequest, RollbackRun, RollbackStatusRequest, RunState,
 };
 use pilothouse_secrets::Secrets;
@@ -56,6 +56,7 @@ pub(crate) fn draft(name: &str, url: &str, protocol: &str) -> EndpointDraft {
         probe_rows: None,
         prompts: None,
         control_plane: None,
+        metrics: None,
         golden_set: None,
         evaluation_interval_ms: 5_000,
     }

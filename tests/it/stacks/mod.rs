@@ -4,5 +4,6 @@
 
 pub(crate) mod apps;
 pub(crate) mod conformance;
+mod metrics;
 mod open_inference;
 mod scoring;

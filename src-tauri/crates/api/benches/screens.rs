@@ -153,6 +153,7 @@ fn chart(bencher: Bencher<'_, '_>, kind: ChartKind, days: i64) {
     let request = || ChartRequest {
         id: endpoints[0].0,
         kind,
+        quantity: None,
         from_ms: to_ms - days * DAY_MS,
         to_ms,
         width: 1_000,

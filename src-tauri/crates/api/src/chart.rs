@@ -5,6 +5,7 @@ use pilothouse_charts::accuracy::{AccuracyChart, AccuracyPoint};
 use pilothouse_charts::availability::{AvailabilityBucket, AvailabilityChart};
 use pilothouse_charts::latency::{LatencyChart, LatencyPoint};
 use pilothouse_charts::rate::{RateChart, RatePoint};
+use pilothouse_charts::series::SeriesChart;
 use pilothouse_charts::{Mark, MarkKind, Size, TimeAxis, plot_area};
 use pilothouse_domain::{EndpointId, Event, EventKind, Health, TimestampMs, Verdict, VersionId};
 use pilothouse_store::{EventFilter, GenerationBucket, GenerationHistory, History, Quantiles, Store};
@@ -51,6 +52,11 @@ impl Api {
                 let step_ms = endpoint.evaluation.as_ref().map_or(60_000, |config| i64::from(config.interval_ms));
                 quality(time, step_ms, &evaluations, marks)
             }
+            ChartKind::ServerLatency => self.latency_beside(&endpoint, time, request.width, marks).await?,
+            ChartKind::Server => {
+                let key = request.quantity.as_deref().unwrap_or_default();
+                self.server_chart(&endpoint, time, request.width, key, marks).await?
+            }
         };
         let size = Size { width: request.width, height: request.height, scale: request.scale };
         let (theme, format) = (picture::theme(request.theme), request.format.into());
@@ -59,6 +65,7 @@ impl Api {
             Data::Rate(data) => pilothouse_charts::rate::render(data, size, &theme, format),
             Data::Availability(data) => pilothouse_charts::availability::render(data, size, &theme, format),
             Data::Quality(data) => pilothouse_charts::accuracy::render(data, size, &theme, format),
+            Data::Series(data) => pilothouse_charts::series::render(data, size, &theme, format),
         }
         .map_err(picture::failed)?;
         let image = picture::image(&bytes, request.format);
@@ -68,6 +75,7 @@ impl Api {
             Data::Rate(data) => &data.marks,
             Data::Availability(data) => &data.marks,
             Data::Quality(data) => &data.marks,
+            Data::Series(data) => &data.marks,
         };
         Ok(Chart {
             image: image.image,
@@ -97,24 +105,27 @@ const PROBES_PER_BUCKET: i64 = 8;
 const LATENCY_POINTS_MIN: i64 = 40;
 
 /// How many buckets a latency chart of this range and width (in pixels) has, at this probe interval.
-fn latency_points(range_ms: i64, interval_ms: u32, width: u32) -> u32 {
+pub(crate) fn latency_points(range_ms: i64, interval_ms: u32, width: u32) -> u32 {
     let full_buckets = range_ms / (i64::from(interval_ms.max(1)) * PROBES_PER_BUCKET);
     let most = i64::from(width.max(1));
     u32::try_from(full_buckets.clamp(LATENCY_POINTS_MIN.min(most), most)).unwrap_or(width)
 }
 
-enum Data {
+/// What is drawn, by the kind of chart.
+pub(crate) enum Data {
     Latency(LatencyChart),
     Rate(RateChart),
     Availability(AvailabilityChart),
     Quality(AccuracyChart),
+    Series(SeriesChart),
 }
 
-struct Drawn {
-    data: Data,
-    series: Vec<ChartSeries>,
-    points: Vec<ChartPoint>,
-    step_ms: i64,
+/// A chart before it is drawn, with the points it is drawn from.
+pub(crate) struct Drawn {
+    pub(crate) data: Data,
+    pub(crate) series: Vec<ChartSeries>,
+    pub(crate) points: Vec<ChartPoint>,
+    pub(crate) step_ms: i64,
 }
 
 fn series(names: &[&str], unit: &str) -> Vec<ChartSeries> {

@@ -10,6 +10,8 @@ macro_rules! commands {
             health_summary(RangeRequest) -> HealthSummary, "Counts, quantiles and phases of a range.";
             generation(RangeRequest) -> GenerationSummary, "How fast a range's answers were generated, and the last of them.";
             chart(ChartRequest) -> Chart, "One chart with the points it was drawn from.";
+            server_metrics(RangeRequest) -> ServerMetrics, "What an endpoint's server says of itself over a range.";
+            metrics_find(MetricsFindRequest) -> MetricsFindResult, "Looks for a server's page of metrics.";
             quality(RangeRequest) -> Quality, "Golden-set evaluations per version.";
             versions(EndpointRequest) -> Versions, "Every version, who was live when, and what we measured.";
             timeline(TimelineRequest) -> Timeline, "Events, newest first.";

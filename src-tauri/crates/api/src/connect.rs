@@ -12,7 +12,7 @@ use crate::types::{
     ConnectTestRequest, ControlPlaneDraft, Created, DetectRequest, Detection, EndpointAddRequest, EndpointDraft,
     EndpointUpdateRequest, EndpointUpdated, JsonDraft, ProbeResult, ReloadDraft,
 };
-use crate::{Api, ApiError, Code, convert, detected, prompts, tables};
+use crate::{Api, ApiError, Code, convert, detected, prompts, server, tables};
 
 pub(crate) fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new(Code::InvalidInput, message)
@@ -111,6 +111,7 @@ impl Api {
         endpoint.environment = Environment(draft.environment.trim().to_owned());
         endpoint.evaluation = self.evaluation(draft.golden_set.as_deref(), draft.evaluation_interval_ms).await?;
         endpoint.control_plane = draft.control_plane.map(control_plane).transpose()?;
+        endpoint.metrics = draft.metrics.map(server::metrics).transpose()?;
         let target = &mut endpoint.target;
         target.url = url;
         target.protocol = protocol;
@@ -170,7 +171,7 @@ pub fn parse_url(field: &str, text: &str) -> Result<Url, ApiError> {
 }
 
 /// TLS settings from a form, where an empty field is none.
-fn tls(
+pub(crate) fn tls(
     ca_file: Option<String>,
     client_certificate_file: Option<String>,
     client_key_secret: Option<String>,
@@ -262,6 +263,7 @@ pub(crate) fn draft(endpoint: &Endpoint, golden_set: Option<&GoldenSet>) -> Endp
         probe_rows: target.probe_input.as_ref().map(tables::to_json),
         prompts: target.prompts.as_ref().map(prompts::prompt_set_draft),
         control_plane: endpoint.control_plane.as_ref().map(control_plane_draft),
+        metrics: endpoint.metrics.as_ref().map(server::metrics_draft),
         golden_set: golden_set.map(|set| set.name.clone()),
         evaluation_interval_ms: endpoint.evaluation.as_ref().map_or(300_000, |config| config.interval_ms),
     }

@@ -29,6 +29,8 @@ pub mod places;
 mod prompts;
 mod rollback;
 mod secrets;
+mod server;
+mod server_chart;
 mod settings;
 pub mod tables;
 mod timeline;

@@ -7,6 +7,10 @@ pub(crate) enum Unit {
     Microseconds,
     /// A share of 1, shown as a percentage.
     Percent,
+    /// Bytes, shown as kB, MB or GB (powers of ten).
+    Bytes,
+    /// Events per second.
+    PerSecond,
     /// A plain number.
     Number,
 }
@@ -62,6 +66,11 @@ impl ValueAxis {
     pub(crate) fn label(&self, value: f64, unit: Unit) -> String {
         let (value, step, suffix) = match unit {
             Unit::Number => (value, self.step, ""),
+            Unit::PerSecond => (value, self.step, "/s"),
+            Unit::Bytes if self.high >= 1e9 => (value / 1e9, self.step / 1e9, " GB"),
+            Unit::Bytes if self.high >= 1e6 => (value / 1e6, self.step / 1e6, " MB"),
+            Unit::Bytes if self.high >= 1e3 => (value / 1e3, self.step / 1e3, " kB"),
+            Unit::Bytes => (value, self.step, " B"),
             Unit::Percent => (value * 100.0, self.step * 100.0, "%"),
             Unit::Microseconds if self.high >= 2e6 => (value / 1e6, self.step / 1e6, " s"),
             Unit::Microseconds if self.high >= 1e3 => (value / 1e3, self.step / 1e3, " ms"),
@@ -124,6 +133,8 @@ mod tests {
             &["0.00 ms", "0.25 ms", "0.50 ms", "0.75 ms", "1.00 ms"],
         );
         check(ValueAxis::from_zero(f64::NAN, 2.0), Unit::Number, &["0.0", "0.5", "1.0"]);
+        check(ValueAxis::from_zero(230e6, 2.0), Unit::Bytes, &["0 MB", "200 MB", "400 MB"]);
+        check(ValueAxis::from_zero(7.0, 2.0), Unit::PerSecond, &["0/s", "5/s", "10/s"]);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct PlotArea {
     pub bottom: f64,
 }
 
-/// Where the plot of a latency, availability or accuracy chart of this size lies.
+/// Where the plot of a chart over time of this size lies.
 pub fn plot_area(size: Size) -> PlotArea {
     let (width, height) = (f64::from(size.width), f64::from(size.height));
     // Tiny pictures keep at least half of their width and height for the plot.

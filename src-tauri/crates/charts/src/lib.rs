@@ -1,4 +1,4 @@
-//! Charts as pictures: latency, rate, availability, accuracy, heartbeat, Shapley waterfall, as SVG and as PNG.
+//! Charts as pictures: latency, rate, availability, accuracy, any series, heartbeat, Shapley waterfall, as SVG and as PNG.
 //!
 //! What it is: pure functions from data, size and theme to bytes, drawn with plotters. What it hides: layout, ticks, and
 //! the one place that writes markup (`canvas`). What must stay true: no I/O and no clock; the same input gives the same
@@ -10,6 +10,7 @@ pub mod availability;
 pub mod heartbeat;
 pub mod latency;
 pub mod rate;
+pub mod series;
 pub mod waterfall;
 
 mod axis;

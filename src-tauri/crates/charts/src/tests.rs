@@ -8,9 +8,10 @@ use crate::accuracy::{AccuracyChart, AccuracyPoint};
 use crate::availability::{AvailabilityBucket, AvailabilityChart};
 use crate::heartbeat::{Beat, BeatState, HeartbeatChart};
 use crate::latency::{LatencyChart, LatencyPoint};
+use crate::series::{SeriesChart, SeriesLine, SeriesPoint, SeriesUnit, Tone};
 use crate::waterfall::{Contribution, WaterfallChart};
 use crate::{ChartError, Format, Mark, MarkKind, Size, Theme, TimeAxis};
-use crate::{accuracy, availability, heartbeat, latency, plot_area, rate, waterfall};
+use crate::{accuracy, availability, heartbeat, latency, plot_area, rate, series, waterfall};
 
 mod samples;
 
@@ -46,6 +47,13 @@ fn all_with(text: &str) -> Vec<Vec<u8>> {
         latency::render(&latency, SIZE, &theme, Format::Svg).unwrap(),
         availability::render(&availability, SIZE, &theme, Format::Svg).unwrap(),
         accuracy::render(&accuracy, SIZE, &theme, Format::Svg).unwrap(),
+        series::render(
+            &SeriesChart { marks: availability.marks.clone(), ..samples::series() },
+            SIZE,
+            &theme,
+            Format::Svg,
+        )
+        .unwrap(),
         waterfall::render(&waterfall, SIZE, &theme, Format::Svg).unwrap(),
         heartbeat::render(&samples::heartbeat(), SIZE, &theme, Format::Svg).unwrap(),
     ]
@@ -420,4 +428,28 @@ fn a_rate_starts_at_zero_and_its_slow_end_lies_below_its_median() {
     assert_only_known_markup(&svg);
     let empty = rate::RateChart { buckets: Vec::new(), ..chart };
     assert!(rate::render(&empty, SIZE, &samples::light(), Format::Png).is_ok());
+}
+
+#[test]
+fn lines_of_series_stop_at_gaps_and_carry_their_bounds() {
+    let svg = series::render(&samples::series(), SIZE, &samples::light(), Format::Svg).unwrap();
+    let document = parse(&svg);
+    // Two lines in two runs each beside the grid, and the band of one of them in two parts.
+    let grid = series::value_axis(&samples::series(), SIZE).ticks().len();
+    assert_eq!((count(&document, "polyline") - grid, count(&document, "polygon")), (4, 2));
+    assert!(texts(&document).contains(&"20 ms"), "{:?}", texts(&document));
+}
+
+#[test]
+fn shares_have_a_top_of_their_own() {
+    let share = |value: f64| {
+        let mut chart = SeriesChart { unit: SeriesUnit::Share, ..samples::series() };
+        for point in chart.lines.iter_mut().flat_map(|line| &mut line.points) {
+            *point = SeriesPoint { value: Some(value), bounds: None, ..*point };
+        }
+        series::value_axis(&chart, SIZE).high
+    };
+    assert!((share(0.93) - 1.0).abs() < 1e-9);
+    assert!(share(0.04) < 0.1);
+    assert!(share(1.7) > 1.0, "a server that says more than everything is shown");
 }

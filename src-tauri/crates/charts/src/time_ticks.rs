@@ -67,7 +67,8 @@ impl TimeAxis {
         if self.to > self.from { Ok(()) } else { Err(ChartError::EmptyRange) }
     }
 
-    pub(crate) fn holds(&self, at: TimestampMs) -> bool {
+    /// Whether the range holds this time, its ends included.
+    pub fn holds(&self, at: TimestampMs) -> bool {
         (self.from..=self.to).contains(&at)
     }
 

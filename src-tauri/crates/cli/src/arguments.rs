@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    audit, collect, config, demo, detect, endpoint, evaluate, explain, golden, history, probe, rollback, secret,
-    versions,
+    audit, collect, config, demo, detect, endpoint, evaluate, explain, golden, history, metrics, probe, rollback,
+    scrape, secret, versions,
 };
 
 /// Watch deployed models, evaluate and explain them, and roll a bad version back: Pilothouse without a window.
@@ -56,6 +56,10 @@ pub(crate) enum Command {
     Collect(collect::CollectOptions),
     /// Show an endpoint's health over time
     History(history::HistoryOptions),
+    /// Show what an endpoint's server says of itself over time
+    Metrics(metrics::MetricsOptions),
+    /// Tell what would be read from a server's page of metrics
+    Scrape(scrape::ScrapeOptions),
     /// Import or list golden sets
     #[command(subcommand)]
     Golden(golden::GoldenCommand),

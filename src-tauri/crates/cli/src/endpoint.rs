@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use pilothouse_api::types::{
     ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRemoveRequest, EndpointRequest, JsonDraft,
-    ModelDescription, ReloadDraft,
+    MetricsDraft, ModelDescription, PanelDraft, ReloadDraft,
 };
 use pilothouse_api::{Api, auth_draft, prompt_set_draft, tables};
-use pilothouse_domain::{ControlPlaneConfig, Endpoint, EndpointId, Target, TimestampMs};
+use pilothouse_domain::{Auth, ControlPlaneConfig, Endpoint, EndpointId, MetricsConfig, Target, TimestampMs};
 use serde_json::{Value, json};
 
 use crate::access::{AuthReference, auth_of, auth_view};
@@ -82,7 +82,32 @@ pub(crate) struct AddOptions {
     #[arg(long, default_value_t = 300_000)]
     evaluation_interval_ms: u32,
     #[command(flatten)]
+    metrics: MetricsOptions,
+    #[command(flatten)]
     control: ControlOptions,
+}
+
+/// Where the server's own view of itself is read.
+#[derive(Debug, Args)]
+struct MetricsOptions {
+    /// The server's page of metrics (Prometheus text); `pilothousectl scrape URL` finds it
+    #[arg(long, value_name = "U")]
+    metrics_url: Option<String>,
+    /// Milliseconds between two looks at it
+    #[arg(long, value_name = "MS", default_value_t = MetricsConfig::DEFAULT_INTERVAL_MS, requires = "metrics_url")]
+    metrics_interval_ms: u32,
+    /// Send the endpoint's credential along
+    #[arg(long, requires = "metrics_url")]
+    metrics_credential: bool,
+    /// In the place of --metrics-url: the base URL of a Prometheus server
+    #[arg(long, value_name = "U", conflicts_with = "metrics_url", requires = "panel")]
+    prometheus_url: Option<String>,
+    /// Its credential, in the form of --auth
+    #[arg(long, value_name = "REFERENCE", requires = "prometheus_url")]
+    prometheus_auth: Option<AuthReference>,
+    /// NAME=UNIT=QUERY or NAME=UNIT:QUANTITY=QUERY, such as p95=seconds:latency=QUERY; may be given several times
+    #[arg(long, value_name = "PANEL", requires = "prometheus_url", value_parser = read_panel)]
+    panel: Vec<PanelDraft>,
 }
 
 /// The system that decides which version is live.
@@ -208,9 +233,36 @@ async fn draft(options: &AddOptions) -> Result<EndpointDraft, Failure> {
         probe_rows: probe_rows.as_ref().map(tables::to_json),
         prompts: target.prompts.as_ref().map(prompt_set_draft),
         control_plane: control_plane_draft(&options.control, &options.name, &target)?,
+        metrics: metrics_draft(&options.metrics),
         golden_set: options.golden.clone(),
         evaluation_interval_ms: options.evaluation_interval_ms,
     })
+}
+
+fn metrics_draft(options: &MetricsOptions) -> Option<MetricsDraft> {
+    if let Some(url) = options.prometheus_url.clone() {
+        let auth = options.prometheus_auth.as_ref().map_or(Auth::None, |reference| reference.0.clone());
+        return Some(MetricsDraft::Prometheus { url, auth: auth_draft(&auth), panels: options.panel.clone() });
+    }
+    options.metrics_url.clone().map(|url| MetricsDraft::Scrape {
+        url,
+        interval_ms: options.metrics_interval_ms,
+        send_credential: options.metrics_credential,
+    })
+}
+
+/// Reads `NAME=UNIT=QUERY` or `NAME=UNIT:QUANTITY=QUERY`; the query may hold further `=`.
+fn read_panel(text: &str) -> Result<PanelDraft, String> {
+    let form = "give NAME=UNIT=QUERY or NAME=UNIT:QUANTITY=QUERY";
+    let mut parts = text.splitn(3, '=');
+    let (Some(name), Some(unit), Some(query)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(form.to_owned());
+    };
+    let (unit, quantity) = match unit.split_once(':') {
+        Some((unit, quantity)) => (unit, Some(quantity.to_owned())),
+        None => (unit, None),
+    };
+    Ok(PanelDraft { name: name.to_owned(), query: query.to_owned(), unit: unit.to_owned(), quantity })
 }
 
 fn control_plane_draft(
@@ -270,6 +322,7 @@ async fn view(api: &Api, endpoint: &Endpoint) -> Result<Value, Failure> {
         "interval_ms": endpoint.probe.interval_ms,
         "auth": auth_view(&endpoint.target.auth),
         "control_plane": endpoint.control_plane.as_ref().map(control_plane_view),
+        "metrics": endpoint.metrics.as_ref().map(metrics_view),
         "golden_set": golden_set,
         "evaluation_interval_ms": endpoint.evaluation.as_ref().map(|config| config.interval_ms),
         "paused": endpoint.paused,
@@ -300,6 +353,20 @@ fn control_plane_view(config: &ControlPlaneConfig) -> Value {
                 }
             }),
         }),
+    }
+}
+
+fn metrics_view(config: &MetricsConfig) -> Value {
+    match config {
+        MetricsConfig::Scrape { url, interval_ms, send_credential } => json!({
+            "kind": "scrape",
+            "url": url,
+            "interval_ms": interval_ms,
+            "send_credential": send_credential,
+        }),
+        MetricsConfig::Prometheus { url, auth, panels } => {
+            json!({ "kind": "prometheus", "url": url, "auth": auth_view(auth), "panels": panels })
+        }
     }
 }
 

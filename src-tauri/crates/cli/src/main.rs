@@ -17,12 +17,14 @@ mod explain;
 mod failure;
 mod golden;
 mod history;
+mod metrics;
 mod output;
 mod parquet_table;
 mod predictions;
 mod probe;
 mod prompts;
 mod rollback;
+mod scrape;
 mod secret;
 mod session;
 mod table_file;
@@ -73,6 +75,8 @@ async fn carry_out(arguments: Arguments, output: Output) -> Result<Answer, Failu
         Command::Secret(options) => secret::run(options, common, output).await,
         Command::Collect(options) => collect::run(&options, common, output).await,
         Command::History(options) => history::run(&options, common, output).await,
+        Command::Metrics(options) => metrics::run(&options, common, output).await,
+        Command::Scrape(options) => scrape::run(&options, output).await,
         Command::Golden(options) => golden::run(options, common, output).await,
         Command::Evaluate(options) => evaluate::run(&options, common, output).await,
         Command::Explain(options) => explain::run(&options, common, output).await,

@@ -335,7 +335,7 @@ step_ms: number, };
 /**
  * Which chart.
  */
-export type ChartKind = "latency" | "availability" | "quality" | "first_token" | "inter_token" | "tokens_per_second";
+export type ChartKind = "latency" | "availability" | "quality" | "first_token" | "inter_token" | "tokens_per_second" | "server_latency" | "server";
 
 /**
  * One vertical mark.
@@ -388,6 +388,10 @@ id: number,
  */
 kind: ChartKind, 
 /**
+ * For `server`: which quantity or panel, by its key.
+ */
+quantity: string | null, 
+/**
  * Start of the range.
  */
 from_ms: number, 
@@ -429,7 +433,7 @@ export type ChartSeries = {
  */
 name: string, 
 /**
- * Unit: `us`, `ratio`, `per_second` or empty.
+ * Unit: `us`, `ratio`, `per_second`, `bytes`, `cores`, `count` or empty.
  */
 unit: string, };
 
@@ -1208,6 +1212,10 @@ prompts: PromptSetDraft | null,
  * Control plane.
  */
 control_plane: ControlPlaneDraft | null, 
+/**
+ * Where the server's own view of itself is read.
+ */
+metrics: MetricsDraft | null, 
 /**
  * Name of the golden set.
  */
@@ -2048,6 +2056,52 @@ asked: string | null,
 result: GenerationResult, };
 
 /**
+ * Where the time of a request goes: in the server, or between here and it.
+ */
+export type LatencyComparison = { 
+/**
+ * Median of the checks in microseconds.
+ */
+client_us: number, 
+/**
+ * Checks behind it.
+ */
+checks: number, 
+/**
+ * What the server says, in microseconds.
+ */
+server_us: number, 
+/**
+ * The bounds between which it surely lies, where the server counts by size.
+ */
+server_low_us: number | null, 
+/**
+ * The upper bound; `null`: unknown.
+ */
+server_high_us: number | null, 
+/**
+ * `median` or `mean`.
+ */
+server_is: string, 
+/**
+ * What lies between here and the server; `null` when the two cannot be compared.
+ */
+between_us: number | null, 
+/**
+ * `server`, `between`, `both` or `unclear`.
+ */
+verdict: LatencyVerdict, 
+/**
+ * The verdict in one sentence.
+ */
+text: string, };
+
+/**
+ * Where most of the time goes.
+ */
+export type LatencyVerdict = "server" | "between" | "both" | "unclear";
+
+/**
  * One stretch of time.
  */
 export type LiveStretch = { 
@@ -2111,6 +2165,106 @@ method: string,
 why: string | null, };
 
 /**
+ * Where metrics are read, as a person edits it.
+ */
+export type MetricsDraft = { "kind": "scrape", 
+/**
+ * The page.
+ */
+url: string, 
+/**
+ * Milliseconds between two looks; never more often than the endpoint is probed.
+ */
+interval_ms: number, 
+/**
+ * Whether the endpoint's credential is sent along.
+ */
+send_credential: boolean, } | { "kind": "prometheus", 
+/**
+ * Its base URL.
+ */
+url: string, 
+/**
+ * Its credential.
+ */
+auth: AuthDraft, 
+/**
+ * What is asked.
+ */
+panels: Array<PanelDraft>, };
+
+/**
+ * Looks for a server's page of metrics.
+ */
+export type MetricsFindRequest = { 
+/**
+ * The endpoint's base URL.
+ */
+url: string, 
+/**
+ * What detection called the server.
+ */
+server: string | null, 
+/**
+ * The model.
+ */
+model: string | null, 
+/**
+ * The endpoint's credential.
+ */
+auth: AuthDraft, 
+/**
+ * PEM file with further authorities.
+ */
+ca_file: string | null, 
+/**
+ * PEM file with the client certificate chain.
+ */
+client_certificate_file: string | null, 
+/**
+ * The keyring's name of the client certificate's private key.
+ */
+client_key_secret: string | null, };
+
+/**
+ * What looking for a page came to.
+ */
+export type MetricsFindResult = { 
+/**
+ * The page; `null`: none was found.
+ */
+url: string | null, 
+/**
+ * The server whose series it holds.
+ */
+server: string | null, 
+/**
+ * Whether the credential was sent to it.
+ */
+send_credential: boolean, 
+/**
+ * Titles of what would be shown.
+ */
+quantities: Array<string>, 
+/**
+ * Addresses that are not it, each with why.
+ */
+tried: Array<MetricsTried>, };
+
+/**
+ * An address that is no page of metrics.
+ */
+export type MetricsTried = { 
+/**
+ * The address.
+ */
+url: string, 
+/**
+ * Why.
+ */
+why: string, };
+
+/**
  * A model as its server describes it.
  */
 export type ModelDescription = { 
@@ -2167,6 +2321,40 @@ name: string,
  * Value.
  */
 value: number, };
+
+/**
+ * One query as a person edits it.
+ */
+export type PanelDraft = { 
+/**
+ * Unique name.
+ */
+name: string, 
+/**
+ * The `PromQL` query.
+ */
+query: string, 
+/**
+ * `seconds`, `per_second`, `share`, `bytes`, `cores` or `count`.
+ */
+unit: string, 
+/**
+ * The quantity of ours that it is, such as `latency`; `null`: another one.
+ */
+quantity: string | null, };
+
+/**
+ * A panel that could not be asked.
+ */
+export type PanelProblem = { 
+/**
+ * The panel.
+ */
+panel: string, 
+/**
+ * Why.
+ */
+problem: string, };
 
 /**
  * Median of one phase.
@@ -2756,6 +2944,109 @@ value: string, };
  * Whether a secret is there.
  */
 export type SecretState = "present" | "missing" | "locked" | "unavailable";
+
+/**
+ * What an endpoint's server says of itself over a range.
+ */
+export type ServerMetrics = { 
+/**
+ * `none`, `scrape` or `prometheus`.
+ */
+source: string, 
+/**
+ * Where it is read.
+ */
+url: string | null, 
+/**
+ * The server whose series were found.
+ */
+server: string | null, 
+/**
+ * When it was looked at last.
+ */
+looked_ms: number | null, 
+/**
+ * When something was read last.
+ */
+good_ms: number | null, 
+/**
+ * Why the last look gave nothing; says nothing of the model.
+ */
+problem: string | null, 
+/**
+ * Whether what is shown is older than three looks.
+ */
+stale: boolean, 
+/**
+ * The server's latency beside that of the checks.
+ */
+latency: LatencyComparison | null, 
+/**
+ * What is known, in the order in which it is shown.
+ */
+quantities: Array<ServerQuantity>, 
+/**
+ * Panels that could not be asked.
+ */
+panel_problems: Array<PanelProblem>, 
+/**
+ * The engine's clock.
+ */
+now_ms: number, };
+
+/**
+ * A part of a quantity: an error's reason, a line of a panel.
+ */
+export type ServerPart = { 
+/**
+ * Name.
+ */
+name: string, 
+/**
+ * The value of the whole range.
+ */
+value: number | null, };
+
+/**
+ * One chart's worth of a server's numbers.
+ */
+export type ServerQuantity = { 
+/**
+ * Names the chart: a quantity's word, or `panel:NAME`.
+ */
+key: string, 
+/**
+ * Title.
+ */
+title: string, 
+/**
+ * `us`, `per_second`, `ratio`, `bytes`, `cores` or `count`.
+ */
+unit: string, 
+/**
+ * The server's own name for it, or the query.
+ */
+source: string, 
+/**
+ * What a reader should know; empty: nothing.
+ */
+note: string, 
+/**
+ * The latest value, over all parts.
+ */
+latest: number | null, 
+/**
+ * When the latest value was read.
+ */
+latest_ms: number | null, 
+/**
+ * The value of the whole range, over all parts.
+ */
+value: number | null, 
+/**
+ * Its parts, where it has any.
+ */
+parts: Array<ServerPart>, };
 
 /**
  * What can be set.

@@ -1,5 +1,5 @@
 /** A new endpoint before it is saved, and what can be guessed for it. */
-import type { AnswerCheckDraft, AuthDraft, AwsSourceDraft, ControlPlaneDraft, CredentialHint, DetectedModel, Detection, EndpointDraft, JsonDraft, PromptDraft, PromptSetDraft } from "../../backend/gen/types";
+import type { AnswerCheckDraft, AuthDraft, AwsSourceDraft, ControlPlaneDraft, CredentialHint, DetectedModel, Detection, EndpointDraft, JsonDraft, MetricsDraft, MetricsFindResult, PromptDraft, PromptSetDraft } from "../../backend/gen/types";
 
 /** A draft with the defaults of the engine. */
 export function emptyDraft(url = ""): EndpointDraft {
@@ -25,6 +25,7 @@ export function emptyDraft(url = ""): EndpointDraft {
     probe_rows: null,
     prompts: null,
     control_plane: null,
+    metrics: null,
     golden_set: null,
     evaluation_interval_ms: 300_000,
   };
@@ -180,6 +181,16 @@ export function authOfHint(hint: CredentialHint, before: AuthDraft, name: string
       return authOfKind("bearer", before, name);
   }
 }
+
+/** Where metrics are read, of another kind. */
+export function metricsOfKind(kind: "" | MetricsDraft["kind"], found: MetricsFindResult | undefined): MetricsDraft | null {
+  if (kind === "scrape") return scrapeOf(found) ?? { kind, url: "", interval_ms: 30_000, send_credential: false };
+  return kind === "prometheus" ? { kind, url: "", auth: { kind: "none" }, panels: [{ name: "", query: "", unit: "seconds", quantity: null }] } : null;
+}
+
+/** The page of metrics that was found, as a setting; `null` when there is none. */
+export const scrapeOf = (found: MetricsFindResult | undefined): MetricsDraft | null =>
+  found?.url ? { kind: "scrape", url: found.url, interval_ms: 30_000, send_credential: found.send_credential } : null;
 
 /** What a detection says about a draft. */
 export function applyDetection(draft: EndpointDraft, found: Detection): EndpointDraft {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { nearestPoint, seriesValue, timeAt, xAt } from "./plot";
+import { nearestPoint, seriesColours, seriesValue, timeAt, xAt } from "./plot";
 import { Range } from "./range.svelte";
 
 const plot = { left: 50, top: 0, right: 250, bottom: 100 };
@@ -21,6 +21,15 @@ describe("pixels and time", () => {
     expect(seriesValue(38_000, "us")).toBe("38 ms");
     expect(seriesValue(0.9932, "ratio")).toBe("99.32 %");
     expect(seriesValue(null, "us")).toBe("–");
+    expect(seriesValue(14.23, "per_second")).toBe("14.2/s");
+    expect(seriesValue(428_000_000, "bytes")).toBe("428 MB");
+    expect([3, 2.5].map((value) => seriesValue(value, "count"))).toEqual(["3", "2.50"]);
+  });
+  it("colours tell the checks from the server, and their medians are quiet", () => {
+    const series = ["checks p95", "checks p50", "server mean"].map((name) => ({ name, unit: "us" }));
+    expect(seriesColours("server_latency", null, series)).toEqual(["accent", "accent quiet", "ink"]);
+    expect(seriesColours("server", "errors", [{ name: "Errors", unit: "per_second" }])).toEqual(["bad"]);
+    expect(seriesColours("server", "errors", series).length).toBe(3);
   });
 });
 

@@ -1,6 +1,6 @@
 /** Between pixels and time on a chart, by the plot area that the engine reports. */
-import type { ChartPoint, PlotArea } from "../../backend/gen/types";
-import { duration, fixed, percent, significant } from "../../shared/format";
+import type { ChartKind, ChartPoint, ChartSeries, PlotArea } from "../../backend/gen/types";
+import { bytes, count, duration, fixed, percent, significant } from "../../shared/format";
 import type { Span } from "./range.svelte";
 
 /** The time under a pixel, kept within the plot. */
@@ -33,7 +33,45 @@ export function nearestPoint(points: readonly ChartPoint[], at: number): number 
 /** A value of a series with its unit. */
 export function seriesValue(value: number | null | undefined, unit: string): string {
   if (value === null || value === undefined) return "–";
-  if (unit === "us") return duration(value);
-  if (unit === "per_second") return `${significant(value, 3)}/s`;
-  return unit === "ratio" ? percent(value, 2) : fixed(value);
+  switch (unit) {
+    case "us":
+      return duration(value);
+    case "ratio":
+      return percent(value, 2);
+    case "per_second":
+      return `${significant(value, 3)}/s`;
+    case "bytes":
+      return bytes(value);
+    case "cores":
+      return `${significant(value, 3)} cores`;
+    case "count":
+      return Number.isInteger(value) ? count(value) : significant(value, 3);
+    default:
+      return fixed(value);
+  }
+}
+
+/** The colours that the engine gives to lines without a meaning of their own, in their order. */
+const SEQUENCE = ["accent", "ok", "warn", "bad", "ink", "muted"];
+
+/** The colour of each series of a chart, as a class; a companion line is quiet. */
+export function seriesColours(kind: ChartKind, quantity: string | null, series: readonly ChartSeries[]): string[] {
+  const quiet = (name: string): string => (name.endsWith("p50") ? " quiet" : "");
+  switch (kind) {
+    case "latency":
+    case "first_token":
+    case "inter_token":
+      return ["unknown", "accent", "warn"];
+    case "tokens_per_second":
+      return ["accent", "warn"];
+    case "availability":
+      return ["ok", "warn", "bad"];
+    case "quality":
+      return ["accent", "band", "band"];
+    case "server_latency":
+      return series.map((s) => `${s.name.startsWith("server") ? "ink" : "accent"}${quiet(s.name)}`);
+    case "server":
+      if (series.length > 0 && series.every((s) => s.name.startsWith("server "))) return series.map((s) => `accent${quiet(s.name)}`);
+      return quantity === "errors" && series.length === 1 ? ["bad"] : series.map((_, i) => SEQUENCE[i % SEQUENCE.length] ?? "accent");
+  }
 }

@@ -9,6 +9,8 @@ border! {
         pub id: i64,
         /// Which chart.
         pub kind: ChartKind,
+        /// For `server`: which quantity or panel, by its key.
+        pub quantity: Option<String>,
         /// Start of the range.
         pub from_ms: i64,
         /// End of the range.
@@ -42,6 +44,10 @@ border! {
         InterToken,
         /// Generated text: median and slow end of the tokens per second.
         TokensPerSecond,
+        /// Latency of the checks and of the server, on one axis of time.
+        ServerLatency,
+        /// One quantity or panel of the server.
+        Server,
     }
 
     /// Image format.
@@ -112,7 +118,7 @@ border! {
     pub struct ChartSeries {
         /// Name.
         pub name: String,
-        /// Unit: `us`, `ratio`, `per_second` or empty.
+        /// Unit: `us`, `ratio`, `per_second`, `bytes`, `cores`, `count` or empty.
         pub unit: String,
     }
 

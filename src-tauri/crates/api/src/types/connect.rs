@@ -354,6 +354,8 @@ border! {
         pub prompts: Option<PromptSetDraft>,
         /// Control plane.
         pub control_plane: Option<ControlPlaneDraft>,
+        /// Where the server's own view of itself is read.
+        pub metrics: Option<super::MetricsDraft>,
         /// Name of the golden set.
         pub golden_set: Option<String>,
         /// Milliseconds between evaluations.

@@ -19,7 +19,7 @@ async fn healthy(api: &Api, name: &str) -> i64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_defect_is_seen_on_every_screen_and_rolled_back() {
-    let place = demo().await;
+    let place = Box::pin(demo()).await;
     let api = &place.api;
     let fleet = api.fleet(FleetRequest::default()).await.unwrap();
     assert_eq!(fleet.endpoints.len(), 4);
@@ -104,7 +104,7 @@ async fn a_defect_is_seen_on_every_screen_and_rolled_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_start_keeps_history_and_pauses() {
-    let place = demo().await;
+    let place = Box::pin(demo()).await;
     let id = healthy(&place.api, "wine").await;
     place.api.endpoint_pause(EndpointPauseRequest { id, paused: true }).await.unwrap();
     place.api.stop().await;

@@ -50,6 +50,7 @@ pub(crate) fn draft(name: &str, server: &FakeServer) -> EndpointDraft {
         probe_rows: Some(r#"[{"x": 1}]"#.into()),
         prompts: None,
         control_plane: None,
+        metrics: None,
         golden_set: None,
         evaluation_interval_ms: 300_000,
     }
@@ -96,5 +97,17 @@ pub(crate) fn chart(id: i64, kind: ChartKind, from_ms: i64, to_ms: i64) -> Chart
         background: None,
     };
     let (width, height, scale, format) = (600, 200, 1.0, ImageFormat::Svg);
-    ChartRequest { id, kind, from_ms, to_ms, width, height, scale, theme, format, time_zone: "Europe/Zurich".into() }
+    ChartRequest {
+        id,
+        kind,
+        quantity: None,
+        from_ms,
+        to_ms,
+        width,
+        height,
+        scale,
+        theme,
+        format,
+        time_zone: "Europe/Zurich".into(),
+    }
 }

@@ -227,3 +227,25 @@ fn write_samples_when_asked() {
         }
     }
 }
+
+pub(super) fn series() -> SeriesChart {
+    let line = |tone, quiet, height: f64, banded: bool| {
+        let indices = (0..120).filter(|index| !(40..50).contains(index));
+        let point = |index: i64| {
+            let value = height + wobble(index, 9) * height * 0.1;
+            SeriesPoint {
+                at: TimestampMs(START + index * MINUTE),
+                value: Some(value),
+                bounds: banded.then_some((value * 0.5, value * 1.5)),
+            }
+        };
+        SeriesLine { tone, quiet, points: indices.map(point).collect() }
+    };
+    SeriesChart {
+        time: hours(2),
+        step_ms: MINUTE,
+        unit: SeriesUnit::Microseconds,
+        lines: vec![line(Tone::Accent, false, 38_000.0, false), line(Tone::Ink, true, 12_000.0, true)],
+        marks: live(),
+    }
+}

@@ -5,6 +5,7 @@
 mod configuration;
 mod explain;
 mod facets;
+mod metrics;
 mod outcomes;
 mod quality;
 mod recovery;

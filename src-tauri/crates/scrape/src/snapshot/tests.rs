@@ -1,3 +1,5 @@
+//! Pages of real servers, and what two looks at a page say about the time between them.
+
 use proptest::prelude::*;
 
 use super::*;
