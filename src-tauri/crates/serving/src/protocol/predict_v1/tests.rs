@@ -1,3 +1,5 @@
+//! The V1 routes: `KServe` and TensorFlow Serving told apart, every form of a request and of an answer.
+
 use pilothouse_domain::{Cell, Column, ColumnKind, Outcome, Protocol, UnknownReason};
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! `TorchServe`: its two APIs, its statuses, and handlers with bodies of their own.
+
 use pilothouse_domain::endpoint::JsonTemplate;
 use pilothouse_domain::{Cell, Column, ColumnKind, Outcome, Protocol};
 use serde_json::json;
