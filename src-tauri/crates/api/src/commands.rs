@@ -22,6 +22,8 @@ macro_rules! commands {
             model_describe(EndpointRequest) -> ModelDescription, "What an endpoint's server says about its model.";
             endpoint_add(EndpointAddRequest) -> Created, "Connects an endpoint.";
             endpoints_add(EndpointsAddRequest) -> EndpointsAdded, "Connects several endpoints, each with its own result.";
+            import_read(ImportReadRequest) -> ImportView, "What a text of another tool holds; nothing is stored.";
+            import_apply(ImportApplyRequest) -> EndpointsAdded, "Connects what was chosen of an import.";
             endpoint_update(EndpointUpdateRequest) -> EndpointUpdated, "Changes an endpoint's settings.";
             endpoint_test(EndpointUpdateRequest) -> ProbeResult, "Probes an edited endpoint once without saving it.";
             endpoint_remove(EndpointRemoveRequest) -> Empty, "Removes an endpoint with its history.";

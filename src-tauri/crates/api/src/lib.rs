@@ -23,6 +23,7 @@ mod fleet;
 mod fleet_changes;
 mod generation;
 mod golden;
+mod import;
 mod model;
 mod picture;
 pub mod places;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    audit, collect, config, demo, detect, endpoint, evaluate, explain, golden, history, metrics, probe, rollback,
-    scrape, secret, versions,
+    audit, collect, config, demo, detect, endpoint, evaluate, explain, golden, history, import, metrics, probe,
+    rollback, scrape, secret, versions,
 };
 
 /// Watch deployed models, evaluate and explain them, and roll a bad version back: Pilothouse without a window.
@@ -49,6 +49,8 @@ pub(crate) enum Command {
     /// Export the whole set-up as TOML, compare it with the database, or carry it over
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Connect endpoints from what another tool wrote down
+    Import(import::ImportOptions),
     /// Store or forget a secret in the OS keyring, or ask for its state
     #[command(subcommand)]
     Secret(secret::SecretCommand),

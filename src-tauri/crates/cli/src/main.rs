@@ -17,6 +17,7 @@ mod explain;
 mod failure;
 mod golden;
 mod history;
+mod import;
 mod metrics;
 mod output;
 mod parquet_table;
@@ -69,6 +70,7 @@ async fn carry_out(arguments: Arguments, output: Output) -> Result<Answer, Failu
     match arguments.command {
         Command::Demo(options) => demo::run(&options, output).await,
         Command::Detect(options) => detect::run(&options, output).await,
+        Command::Import(options) => import::run(&options, common, output).await,
         Command::Probe(options) => probe::run(&options, output).await,
         Command::Endpoint(options) => endpoint::run(options, common, output).await,
         Command::Config(options) => config::run(options, common, output).await,

@@ -2000,6 +2000,173 @@ media_type: string, };
 export type ImageFormat = "svg" | "png";
 
 /**
+ * Connects what was chosen of a text that was read before.
+ */
+export type ImportApplyRequest = { 
+/**
+ * The same text.
+ */
+text: string, 
+/**
+ * The same format.
+ */
+kind: string | null, 
+/**
+ * The environment of those whose text names none.
+ */
+environment: string, 
+/**
+ * What was chosen.
+ */
+items: Array<ImportChoice>, };
+
+/**
+ * One endpoint chosen of an import.
+ */
+export type ImportChoice = { 
+/**
+ * Its place in [`ImportView::items`].
+ */
+index: number, 
+/**
+ * The name to give it.
+ */
+name: string, 
+/**
+ * Whether the secret that the text holds goes into the keyring.
+ */
+store_secret: boolean, };
+
+/**
+ * A context of a kubeconfig.
+ */
+export type ImportContext = { 
+/**
+ * Its name.
+ */
+name: string, 
+/**
+ * Whether it is the current one.
+ */
+is_current: boolean, 
+/**
+ * The API server.
+ */
+server: string, 
+/**
+ * The namespace.
+ */
+namespace: string | null, 
+/**
+ * Whom it trusts, in words.
+ */
+trust: string, 
+/**
+ * How it authenticates, in words.
+ */
+auth: string, };
+
+/**
+ * An endpoint that could be watched.
+ */
+export type ImportItem = { 
+/**
+ * The name proposed.
+ */
+name: string, 
+/**
+ * The environment, if the text names one.
+ */
+environment: string | null, 
+/**
+ * The base URL.
+ */
+url: string, 
+/**
+ * The protocol's word; `null`: the server is asked when it is connected.
+ */
+protocol: string | null, 
+/**
+ * The model's name on the server.
+ */
+model: string | null, 
+/**
+ * Milliseconds between checks, if the text says.
+ */
+interval_ms: number | null, 
+/**
+ * The credential, by reference.
+ */
+auth: AuthDraft, 
+/**
+ * The secret found in the text, without its value.
+ */
+secret: ImportSecret | null, 
+/**
+ * Whether the other tool had it switched off.
+ */
+paused: boolean, 
+/**
+ * What was understood, in words.
+ */
+understood: Array<string>, 
+/**
+ * What was left out, and why.
+ */
+ignored: Array<string>, };
+
+/**
+ * Reads a text of another tool; nothing is stored.
+ */
+export type ImportReadRequest = { 
+/**
+ * The text. It may hold secrets.
+ */
+text: string, 
+/**
+ * The format's word; `null`: it is recognised.
+ */
+kind: string | null, };
+
+/**
+ * A secret found in a text.
+ */
+export type ImportSecret = { 
+/**
+ * The name proposed for it in the keyring.
+ */
+name: string, 
+/**
+ * Where it stood.
+ */
+place: string, };
+
+/**
+ * What a text holds.
+ */
+export type ImportView = { 
+/**
+ * The format's word.
+ */
+kind: string, 
+/**
+ * The format's name.
+ */
+title: string, 
+/**
+ * The endpoints that could be watched.
+ */
+items: Array<ImportItem>, 
+/**
+ * The clusters of a kubeconfig.
+ */
+contexts: Array<ImportContext>, 
+/**
+ * What was left out as a whole, and why.
+ */
+ignored: Array<string>, };
+
+/**
  * Names one job.
  */
 export type JobRequest = { 

@@ -1,7 +1,7 @@
 import { screen, waitFor } from "@testing-library/svelte";
 import { userEvent } from "@testing-library/user-event";
 import { describe, expect, it } from "vitest";
-import { callsOf, start } from "../../test/render";
+import { axeFindings, callsOf, start } from "../../test/render";
 import { detection } from "../../backend/fixture/detect";
 import { applyDetection, authOfHint, draftsOf, emptyDraft, normaliseUrl, secretName } from "./draft";
 
@@ -93,6 +93,36 @@ describe("connecting", () => {
     await userEvent.type(screen.getByTestId("connect-url"), "refused:9");
     await userEvent.click(screen.getByTestId("connect-detect"));
     expect((await screen.findByTestId("error-panel")).textContent).toContain("Check the port");
+  });
+});
+
+describe("importing", () => {
+  it("shows what was understood, and connects after that", async () => {
+    const { backend } = start("#/connect");
+    await userEvent.click(screen.getByTestId("connect-import"));
+    await userEvent.click(screen.getByTestId("import-text"));
+    await userEvent.paste(`curl -k -H 'Authorization: Bearer ${MARKER}' https://models.example.com/predict -d '[[1]]'\ncurl https://refused.example.com/`);
+    await userEvent.click(screen.getByTestId("import-read"));
+    const view = await screen.findByTestId("import-view");
+    expect(view.textContent).toContain("curl command: 2 endpoints");
+    expect(view.textContent).toContain("-k was left out");
+    expect(view.textContent).not.toContain(MARKER);
+    expect(callsOf(backend, "import_apply")).toHaveLength(0);
+    await userEvent.click(screen.getByTestId("import-apply"));
+    const summary = (await screen.findByTestId("connect-added")).textContent;
+    expect(summary).toContain("1 endpoint connected");
+    expect(summary).toContain("1 endpoint refused");
+    // The text with its secret has served and is gone.
+    expect(screen.getByTestId<HTMLTextAreaElement>("import-text").value).toBe("");
+    expect(callsOf(backend, "import_apply")[0]).toMatchObject({ environment: "production", items: [{ index: 0, store_secret: true }, { index: 1 }] });
+  });
+
+  it("lists the contexts of a kubeconfig and breaks no rule of axe", async () => {
+    start("#/connect");
+    await userEvent.click(screen.getByTestId("connect-import"));
+    await userEvent.upload(screen.getByTestId("import-file"), new File(["contexts: []\nclusters: []"], "config"));
+    expect((await screen.findByTestId("import-view")).textContent).toContain("production-eu");
+    expect(await axeFindings()).toEqual([]);
   });
 });
 

@@ -1,6 +1,7 @@
 //! Requests and responses: what crosses the border to the window and the command line.
 //!
-//! What must stay true: no secret value except in [`secrets::SecretSetRequest`]; times are epoch milliseconds, durations
+//! What must stay true: no secret value except in [`secrets::SecretSetRequest`] and in the text of an
+//! import ([`import::ImportReadRequest`]), both on their way in; times are epoch milliseconds, durations
 //! carry their unit in the name; every type is generated into `ui/src/backend/gen/types.ts`.
 
 pub mod charts;
@@ -11,6 +12,7 @@ pub mod endpoint;
 pub mod explain;
 pub mod fleet;
 pub mod generation;
+pub mod import;
 pub mod model;
 pub mod rollback;
 pub mod secrets;
@@ -27,6 +29,7 @@ pub use endpoint::*;
 pub use explain::*;
 pub use fleet::*;
 pub use generation::*;
+pub use import::*;
 pub use model::*;
 pub use rollback::*;
 pub use secrets::*;

@@ -4,5 +4,6 @@
 
 mod drafts;
 mod failures;
+mod imports;
 mod screens;
 mod support;

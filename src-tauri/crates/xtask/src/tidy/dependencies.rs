@@ -129,6 +129,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pilothouse-config", &["pilothouse-domain"]),
     ("pilothouse-secrets", &["pilothouse-domain"]),
     ("pilothouse-openapi", &[]),
+    ("pilothouse-import", &["pilothouse-domain", "pilothouse-openapi"]),
     ("pilothouse-serving", &["pilothouse-domain", "pilothouse-stats", "pilothouse-openapi"]),
     ("pilothouse-control", &["pilothouse-domain", "pilothouse-serving"]),
     ("pilothouse-store", &["pilothouse-domain", "pilothouse-stats", "pilothouse-scrape"]),
