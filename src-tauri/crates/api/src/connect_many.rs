@@ -43,7 +43,7 @@ pub(crate) fn unique_name(name: &str, taken: &HashSet<String>) -> String {
     if !taken.contains(&whole) {
         return whole;
     }
-    (2_u32..)
+    (2..=u32::MAX)
         .map(|number| format!("{}-{number}", cut(MAX_NAME - 11)))
         .find(|name| !taken.contains(name))
         .unwrap_or(whole)

@@ -98,15 +98,14 @@ impl Api {
         let mut stored: HashMap<String, String> = HashMap::new();
         for (choice, proposal) in chosen {
             let Some(secret) = proposal.secret.take().filter(|_| choice.store_secret) else { continue };
-            let name = match stored.get(&secret.name) {
-                Some(name) => name.clone(),
-                None => {
-                    let name = self.free_secret_name(&secret.name).await?;
-                    let value = secret.value.expose_secret().to_owned();
-                    self.secret_set(SecretSetRequest { name: name.clone(), value }).await?;
-                    stored.insert(secret.name.clone(), name.clone());
-                    name
-                }
+            let name = if let Some(name) = stored.get(&secret.name) {
+                name.clone()
+            } else {
+                let name = self.free_secret_name(&secret.name).await?;
+                let value = secret.value.expose_secret().to_owned();
+                self.secret_set(SecretSetRequest { name: name.clone(), value }).await?;
+                stored.insert(secret.name.clone(), name.clone());
+                name
             };
             proposal.rename_secret(&name);
         }
