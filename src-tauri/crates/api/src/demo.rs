@@ -23,7 +23,7 @@ impl Api {
         if demo.is_none() {
             let fleet = DemoFleet::start(None).await.map_err(failed)?;
             for member in fleet.endpoints() {
-                self.connect_demo(member, fleet.control_url()).await?;
+                Box::pin(self.connect_demo(member, fleet.control_url())).await?;
             }
             *demo = Some(fleet);
         }

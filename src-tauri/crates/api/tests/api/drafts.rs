@@ -215,8 +215,8 @@ async fn a_generated_answer_is_shown_with_its_checks_and_drawn() {
     let last = shown.last.unwrap();
     assert_eq!(last.asked.as_deref(), Some("The capital of France?"));
     assert_eq!(last.result.text, "It is <b>Paris</b>.");
-    let held: Vec<bool> = last.result.checks.iter().map(|checked| checked.problem.is_none()).collect();
-    assert_eq!(held, [true, false]);
+    let passed: Vec<bool> = last.result.checks.iter().map(|checked| checked.problem.is_none()).collect();
+    assert_eq!(passed, [true, false]);
     for kind in [ChartKind::FirstToken, ChartKind::InterToken, ChartKind::TokensPerSecond] {
         let RangeRequest { from_ms, to_ms, .. } = range(id);
         let drawn = api.chart(chart(id, kind, from_ms, to_ms)).await.unwrap();
