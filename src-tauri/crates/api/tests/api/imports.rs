@@ -70,7 +70,7 @@ async fn a_text_is_read_without_being_stored_and_applied_after_that() {
     let second = place.api.endpoint(EndpointRequest { id: added[1].id.unwrap() }).await.unwrap().draft;
     assert_eq!((second.protocol.as_str(), second.environment.as_str()), ("json", "staging"));
     assert_eq!(second.json.unwrap().body, r#"{"instances":"{{rows}}"}"#);
-    assert_eq!(second.probe_rows.as_deref(), Some(r#"[{"x1":1,"x2":2}]"#));
+    assert_eq!(second.probe_rows.as_deref(), Some(r#"[{"x1":1.0,"x2":2.0}]"#));
 }
 
 #[tokio::test]
