@@ -26,6 +26,28 @@ pub use error::{ControlError, Refusal};
 /// The credential of a control plane, in use and with its value.
 pub use pilothouse_serving::{Authorizer, Credential};
 
+/// What a registry says a model takes and gives.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ModelSignature {
+    /// Inputs, in order.
+    pub inputs: Vec<SignatureField>,
+    /// Outputs, in order.
+    pub outputs: Vec<SignatureField>,
+}
+
+/// One input or output of a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignatureField {
+    /// Its name; empty where it has none.
+    pub name: String,
+    /// Its type by the names of the Open Inference Protocol (`FP64`, `BYTES`, …); any other word as the registry has it.
+    pub datatype: String,
+    /// Dimensions with the rows first, -1 for any size.
+    pub shape: Vec<i64>,
+    /// Whether a request must hold it.
+    pub required: bool,
+}
+
 /// A system that decides which version of one model is live.
 #[async_trait]
 pub trait ControlPlane: Send + Sync {
@@ -34,6 +56,11 @@ pub trait ControlPlane: Send + Sync {
 
     /// What is live now, and what could be. Only reads.
     async fn state(&self) -> Result<ControlState, ControlError>;
+
+    /// What a version takes and gives, where this system keeps that. Without a version that of the live one. Only reads.
+    async fn signature(&self, _version: Option<&VersionId>) -> Result<Option<ModelSignature>, ControlError> {
+        Ok(None)
+    }
 
     /// The calls that make `to` live, exactly as they will be sent, secrets masked. Reads and writes nothing.
     fn plan(&self, current: Option<&VersionId>, to: &VersionId) -> Planned;

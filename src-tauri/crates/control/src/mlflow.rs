@@ -5,6 +5,7 @@
 //! compare-and-set, so a change in the milliseconds between stays possible and is found by the read-back or by `state`.
 
 mod answers;
+mod signature;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +24,8 @@ use crate::preflight::{named, unchanged};
 use crate::reload::Reloader;
 use crate::wire::{Wire, below, checked_url};
 use crate::{
-    Authorizer, CallReply, ControlError, ControlPlane, ControlState, Planned, Refusal, planned_call, preflight,
+    Authorizer, CallReply, ControlError, ControlPlane, ControlState, ModelSignature, Planned, Refusal, planned_call,
+    preflight,
 };
 
 /// Versions per page, the most that MLflow gives by default settings is far above.
@@ -209,6 +211,20 @@ impl ControlPlane for Mlflow {
 
     async fn state(&self) -> Result<ControlState, ControlError> {
         self.read_state(None).await
+    }
+
+    async fn signature(&self, version: Option<&VersionId>) -> Result<Option<ModelSignature>, ControlError> {
+        let current = if version.is_none() { self.current().await? } else { None };
+        let Some(version) = version.or(current.as_ref()) else { return Ok(None) };
+        // The route of MLflow's own pages, and the only one that gives a version's file without its storage's credential.
+        let mut url = below(&self.base, &["model-versions", "get-artifact"]);
+        url.query_pairs_mut().extend_pairs([
+            ("path", "MLmodel"),
+            ("name", self.model.as_str()),
+            ("version", version.as_str()),
+        ]);
+        let answer = self.wire.read_bytes(&url).await?;
+        signature::read(&answer.body).map_err(|why| self.wire.unreadable(Some(answer.status), why))
     }
 
     fn plan(&self, _current: Option<&VersionId>, to: &VersionId) -> Planned {

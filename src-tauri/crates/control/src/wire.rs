@@ -110,22 +110,25 @@ impl Wire {
 
     /// Reads a JSON object.
     pub(crate) async fn read(&self, url: &Url) -> Result<Value, ControlError> {
-        let answer = match self.exchange(Method::GET, url, None, self.read_timeout).await {
-            Ok((status, body)) => self.accepted(status, body)?,
-            Err(NoAnswer { reached: Reached::Redirect, status, why }) => {
-                return Err(self.refused(Refusal::Redirected, status, why));
-            }
-            Err(NoAnswer { status: None, why, .. }) => {
-                return Err(ControlError::Unreachable { to: self.name.clone(), why });
-            }
-            Err(NoAnswer { status, why, .. }) => return Err(self.unreadable(status, why)),
-        };
+        let answer = self.read_bytes(url).await?;
         match serde_json::from_slice(&answer.body) {
             Ok(value @ Value::Object(_)) => Ok(value),
             _ => Err(self.unreadable(
                 Some(answer.status),
                 format!("it is not a JSON object but `{}`", self.credential.redact(&text::from_body(&answer.body))),
             )),
+        }
+    }
+
+    /// Reads whatever stands at an address, with a status of success.
+    pub(crate) async fn read_bytes(&self, url: &Url) -> Result<Answer, ControlError> {
+        match self.exchange(Method::GET, url, None, self.read_timeout).await {
+            Ok((status, body)) => self.accepted(status, body),
+            Err(NoAnswer { reached: Reached::Redirect, status, why }) => {
+                Err(self.refused(Refusal::Redirected, status, why))
+            }
+            Err(NoAnswer { status: None, why, .. }) => Err(ControlError::Unreachable { to: self.name.clone(), why }),
+            Err(NoAnswer { status, why, .. }) => Err(self.unreadable(status, why)),
         }
     }
 

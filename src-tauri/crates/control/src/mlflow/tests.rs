@@ -45,6 +45,12 @@ impl Registry {
                 ),
             },
             ("POST", "/prefix/api/2.0/mlflow/registered-models/alias") => self.set_alias(asked),
+            ("GET", "/prefix/model-versions/get-artifact") => {
+                assert_eq!((query["path"].as_str(), query["name"].as_str()), ("MLmodel", "bc"));
+                let kind = if query["version"] == "3" { "double" } else { "long" };
+                let file = format!("signature:\n  inputs: '[{{\"type\": \"{kind}\", \"name\": \"x\"}}]'\n");
+                Reply::html(200, &file)
+            }
             _ => Reply::html(404, "<!doctype html><title>404 Not Found</title>"),
         }
     }
@@ -134,6 +140,19 @@ async fn all_pages_are_read_newest_first_with_metrics() {
     assert_eq!(runs(), 3);
     mlflow.state().await.unwrap();
     assert_eq!(runs(), 4, "finished runs are remembered, the unreadable one is tried again");
+}
+
+#[tokio::test]
+async fn the_signature_of_the_live_version_or_of_another_is_read() {
+    let (fake, _registry) = start(Registry::with_bc()).await;
+    let datatype = async |alias: &str, version: Option<&str>| {
+        let version = version.map(VersionId::from);
+        let signature = mlflow(&fake, "bc", alias, None).signature(version.as_ref()).await.unwrap();
+        signature.map(|signature| signature.inputs[0].datatype.clone())
+    };
+    assert_eq!(datatype("champion", None).await.as_deref(), Some("FP64"));
+    assert_eq!(datatype("champion", Some("2")).await.as_deref(), Some("INT64"));
+    assert_eq!(datatype("nobody", None).await, None, "without a live version there is no signature");
 }
 
 #[tokio::test]
