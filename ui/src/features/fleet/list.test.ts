@@ -18,7 +18,7 @@ describe("the fleet's list", () => {
     const all = await rows();
     expect(names(sortRows(all, "state", false)).slice(0, 2)).toEqual(["fraud-scores", "credit-risk"]);
     for (const descending of [true, false]) expect(sortRows(all, "p95", descending).at(-1)?.p95_us).toBeNull();
-    expect(names(sortRows(all, "p95", true))[0]).toBe("diagnosis");
+    expect(names(sortRows(all, "p95", true))[0]).toBe("support-chat");
   });
   it("groups production first and marks it", async () => {
     const heads = lines(await rows(), view({ group: "environment" })).filter((line) => line.kind === "group");
