@@ -6,6 +6,7 @@
 
 mod environment;
 mod heavy;
+mod language;
 mod mlflow;
 mod open_inference;
 mod process;
@@ -23,6 +24,7 @@ use tempfile::TempDir;
 use url::Url;
 
 pub use self::environment::pinned;
+pub use self::language::LANGUAGE_KEY;
 pub use self::mlflow::{Registered, RegisteredVersion};
 use self::process::Guarded;
 pub use self::python_apps::LITSERVE_KEY;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use pilothouse_api::Api;
 use pilothouse_api::types::{
-    AuthDraft, ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRequest, FleetRequest, FleetRow,
-    GoldenSetImport, RangeRequest, RollbackRun, RollbackStatusRequest, RunState,
+    AuthDraft, ControlPlaneDraft, DetectRequest, EndpointAddRequest, EndpointDraft, EndpointRequest, FleetRequest,
+    FleetRow, GoldenSetImport, RangeRequest, RollbackRun, RollbackStatusRequest, RunState,
 };
 use pilothouse_secrets::Secrets;
 
@@ -30,6 +30,11 @@ pub(crate) async fn until<T>(what: &str, limit: Duration, look: impl AsyncFn() -
         assert!(started.elapsed() < limit, "waited {} s in vain until {what}", limit.as_secs());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Asks what stands behind a URL.
+pub(crate) fn detect_request(url: &str, auth: AuthDraft) -> DetectRequest {
+    DetectRequest::new(url.to_owned(), auth)
 }
 
 /// A draft that is checked every second and evaluated every five, in `staging`.

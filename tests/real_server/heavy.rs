@@ -1,10 +1,51 @@
-//! The servers of `servers/heavy`: Ray Serve.
+//! The servers of `servers/heavy`: TorchServe, Ray Serve.
 //!
 //! They weigh gigabytes together, so that only `cargo xtask test --all` sets them up.
 
 use super::{Launch, RealServer, SCRIPTS, bring, environment, free_port};
 
 impl RealServer {
+    /// A TorchServe with the model `tumours` in version 1.0; the archive of version 2.0 is there to be registered. It
+    /// demands its own tokens, which [`torchserve_key`](Self::torchserve_key) reads.
+    pub fn torchserve() -> Self {
+        Self::start(|port, folder| {
+            let (management, metrics) = (free_port(), free_port());
+            bring(&["tumours.py", "heavy/torchserve_handler.py"], folder);
+            let store = folder.join("store");
+            std::fs::create_dir(&store).expect("a folder");
+            for version in ["1.0", "2.0"] {
+                let mut archiver = environment::program("torchserve", "torch-model-archiver");
+                archiver.args(["--model-name", "tumours", "--version", version, "--handler", "torchserve_handler.py"]);
+                archiver.args(["--extra-files", "tumours.py", "--export-path", "store"]);
+                environment::run(archiver.current_dir(folder));
+                std::fs::rename(store.join("tumours.mar"), store.join(format!("tumours_{version}.mar")))
+                    .expect("the archive was written");
+            }
+            let configuration = format!(
+                "inference_address=http://127.0.0.1:{port}\nmanagement_address=http://127.0.0.1:{management}\n\
+                 metrics_address=http://127.0.0.1:{metrics}\ngrpc_inference_address=127.0.0.1\n\
+                 grpc_management_address=127.0.0.1\ngrpc_inference_port={}\ngrpc_management_port={}\n\
+                 default_workers_per_model=1\nmodel_store={}\nmetrics_mode=prometheus\n",
+                free_port(),
+                free_port(),
+                store.display(),
+            );
+            std::fs::write(folder.join("config.properties"), configuration).expect("a file");
+            let mut command = environment::program("torchserve", "torchserve");
+            command.args(["--foreground", "--ncs", "--ts-config", "config.properties", "--model-store", "store"]);
+            command.args(["--models", "tumours=tumours_1.0.mar", "--enable-model-api"]);
+            Launch::new(command, port, "/ping").refusing(400).with_metrics(metrics, "metrics")
+        })
+    }
+
+    /// The key that a TorchServe wrote for one of its interfaces, `inference` or `management`, when it started.
+    pub fn torchserve_key(&self, interface: &str) -> String {
+        let file = self.folder.path().join("key_file.json");
+        let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let keys: serde_json::Value = serde_json::from_str(&text).expect("key_file.json is JSON");
+        keys[interface]["key"].as_str().expect("a key").to_owned()
+    }
+
     /// A Ray node with the application `tumours` below `/tumours`.
     ///
     /// Ray listens on every interface, so it runs in a network namespace of its own; only the HTTP proxy and the dashboard

@@ -62,9 +62,10 @@ def main() -> None:
     )
     sagemaker.create_endpoint(EndpointName=ENDPOINT, EndpointConfigName="tumours-config")
 
-    # Moto runs no model: it gives these answers to the first calls that differ, and repeats one for an equal call.
+    # Moto runs no model: it gives these answers, for two rows, to the first calls that differ, and repeats one for an
+    # equal call.
     answer = {
-        "Body": json.dumps({"predictions": [0]}),
+        "Body": json.dumps({"predictions": [0, 1]}),
         "ContentType": "application/json",
         "InvokedProductionVariant": "v1",
         "CustomAttributes": "",

@@ -1,23 +1,53 @@
 //! The stacks whose servers take gigabytes; `cargo xtask test --all` runs these.
 
+use pilothouse_api::types::AuthDraft;
 use pilothouse_tests::RealServer;
 
 use crate::stacks::apps::instances;
-use crate::stacks::conformance::{Access, Detected, Stack, TWO_TUMOURS, conforms};
+use crate::stacks::conformance::{Access, Asked, Detected, SECRET, Stack, TWO_TUMOURS, Version, conforms};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn torchserve() {
+    conforms(&Stack {
+        name: "TorchServe",
+        start: RealServer::torchserve,
+        detected: Some(Detected {
+            protocol: Some("torchserve"),
+            server: "torchserve",
+            version: None,
+            model: None,
+            predict: None,
+        }),
+        settings: |_, draft| {
+            draft.protocol = "torchserve".into();
+            draft.model = Some("tumours".into());
+        },
+        access: Access::Own(|server| (AuthDraft::Bearer { secret: SECRET.into() }, server.torchserve_key("inference"))),
+        asked: Asked::Rows(TWO_TUMOURS),
+        version: Version::Untold,
+    })
+    .await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ray_serve() {
     conforms(&Stack {
         name: "Ray Serve",
         start: RealServer::ray_serve,
-        detected: Detected { protocol: None, server: "unknown", version: None, model: None, predict: None },
-        settings: |draft| {
+        detected: Some(Detected {
+            protocol: Some("json"),
+            server: "ray-serve",
+            version: None,
+            model: None,
+            predict: None,
+        }),
+        settings: |_, draft| {
             instances(draft, "/predictions", Some("/version"));
             draft.json.as_mut().unwrap().path = "/tumours".into();
         },
         access: Access::Gate,
-        examples: TWO_TUMOURS,
-        version: Some("1"),
+        asked: Asked::Rows(TWO_TUMOURS),
+        version: Version::Is("1"),
     })
     .await;
 }

@@ -3,7 +3,7 @@
 use pilothouse_api::types::{AuthDraft, EndpointDraft, JsonDraft};
 use pilothouse_tests::{LITSERVE_KEY, RealServer};
 
-use super::conformance::{Access, Detected, SECRET, Stack, TWO_TUMOURS, conforms};
+use super::conformance::{Access, Asked, Detected, SECRET, Stack, TWO_TUMOURS, Version, conforms};
 
 pub(crate) fn instances(draft: &mut EndpointDraft, prediction: &str, version: Option<&str>) {
     draft.protocol = "json".into();
@@ -20,17 +20,17 @@ async fn fastapi() {
     conforms(&Stack {
         name: "FastAPI",
         start: RealServer::fastapi,
-        detected: Detected {
+        detected: Some(Detected {
             protocol: Some("json"),
             server: "fastapi",
             version: None,
             model: None,
             predict: Some("/predict"),
-        },
-        settings: |draft| instances(draft, "/predictions", Some("/version")),
+        }),
+        settings: |_, draft| instances(draft, "/predictions", Some("/version")),
         access: Access::Gate,
-        examples: TWO_TUMOURS,
-        version: Some("1"),
+        asked: Asked::Rows(TWO_TUMOURS),
+        version: Version::Is("1"),
     })
     .await;
 }
@@ -40,20 +40,19 @@ async fn litserve() {
     conforms(&Stack {
         name: "LitServe",
         start: RealServer::litserve,
-        detected: Detected {
+        detected: Some(Detected {
             protocol: Some("json"),
             server: "litserve",
             version: None,
             model: None,
             predict: Some("/predict"),
-        },
-        settings: |draft| instances(draft, "/predictions", Some("/version")),
-        access: Access::Own {
-            auth: || AuthDraft::Header { name: "X-API-Key".into(), secret: SECRET.into() },
-            value: |_| LITSERVE_KEY.to_owned(),
-        },
-        examples: TWO_TUMOURS,
-        version: Some("1"),
+        }),
+        settings: |_, draft| instances(draft, "/predictions", Some("/version")),
+        access: Access::Own(|_| {
+            (AuthDraft::Header { name: "X-API-Key".into(), secret: SECRET.into() }, LITSERVE_KEY.to_owned())
+        }),
+        asked: Asked::Rows(TWO_TUMOURS),
+        version: Version::Is("1"),
     })
     .await;
 }
@@ -63,17 +62,17 @@ async fn bentoml() {
     conforms(&Stack {
         name: "BentoML",
         start: RealServer::bentoml,
-        detected: Detected {
+        detected: Some(Detected {
             protocol: Some("json"),
             server: "bentoml",
             version: Some(("apps", "bentoml")),
             model: None,
             predict: Some("/predict"),
-        },
-        settings: |draft| instances(draft, "", None),
+        }),
+        settings: |_, draft| instances(draft, "", None),
         access: Access::Gate,
-        examples: TWO_TUMOURS,
-        version: None,
+        asked: Asked::Rows(TWO_TUMOURS),
+        version: Version::Untold,
     })
     .await;
 }

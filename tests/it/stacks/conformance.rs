@@ -2,13 +2,13 @@
 //! server killed and noticed, started again and recovered.
 
 use pilothouse_api::types::{
-    AuthDraft, ConnectTestRequest, DetectRequest, Detection, EndpointDraft, GoldenSetImport, HealthWord,
-    SecretSetRequest, TimelineRequest,
+    AuthDraft, ConnectTestRequest, Detection, EndpointDraft, GoldenSetImport, HealthWord, MessageDraft, PromptDraft,
+    PromptSetDraft, SecretSetRequest, TimelineRequest,
 };
 use pilothouse_testkit::BearerGate;
 use pilothouse_tests::RealServer;
 
-use crate::support::{LATER, RESTART, add, always, draft, of, open, row, until, until_row};
+use crate::support::{LATER, RESTART, add, always, detect_request, draft, of, open, row, until, until_row};
 
 /// The keyring's name of the credential.
 pub(crate) const SECRET: &str = "stack-credential";
@@ -19,15 +19,28 @@ pub(crate) struct Stack {
     /// Its name, as in `docs/serving.md`.
     pub(crate) name: &'static str,
     pub(crate) start: fn() -> RealServer,
-    /// What detection must say.
-    pub(crate) detected: Detected,
+    /// What detection must say; `None` where it goes by a host name that a server on loopback cannot have.
+    pub(crate) detected: Option<Detected>,
     /// What a person fills in besides URL and credential.
-    pub(crate) settings: fn(&mut EndpointDraft),
+    pub(crate) settings: fn(&RealServer, &mut EndpointDraft),
     pub(crate) access: Access,
-    /// Rows with the answers that the good model gives.
-    pub(crate) examples: Examples,
-    /// The version that the answers name, if they do.
-    pub(crate) version: Option<&'static str>,
+    pub(crate) asked: Asked,
+    pub(crate) version: Version,
+}
+
+/// What probes ask.
+pub(crate) enum Asked {
+    /// For predictions of rows, of which the right answers are known.
+    Rows(Examples),
+    /// For text, which is random.
+    Text,
+}
+
+/// The version that is shown.
+pub(crate) enum Version {
+    /// None: the server tells none.
+    Untold,
+    Is(&'static str),
 }
 
 /// What detection says of a stack.
@@ -46,8 +59,8 @@ pub(crate) struct Detected {
 pub(crate) enum Access {
     /// It has no credential of its own: a gate in front of it demands a bearer token.
     Gate,
-    /// The server itself demands one: which kind, and its value, which may be another after each start.
-    Own { auth: fn() -> AuthDraft, value: fn(&RealServer) -> String },
+    /// The server itself demands one. It is asked for once after each start: what to write into the form, and the secret.
+    Own(fn(&RealServer) -> (AuthDraft, String)),
 }
 
 /// Rows and the right answers to them.
@@ -90,6 +103,15 @@ impl Examples {
     }
 }
 
+/// Tokens of each answer in text.
+const TOKENS: u32 = 6;
+
+fn prompts() -> PromptSetDraft {
+    let message = MessageDraft { role: "user".into(), content: "Is a lump of 20 mm malignant?".into() };
+    let prompt = PromptDraft { messages: vec![message], checks: Vec::new() };
+    PromptSetDraft { route: "chat".into(), stream: true, max_tokens: TOKENS, prompts: vec![prompt] }
+}
+
 /// Puts a stack through every step; panics at the first that fails.
 pub(crate) async fn conforms(stack: &Stack) {
     // Drafts are large, and several live across the steps.
@@ -110,23 +132,36 @@ async fn steps(stack: &Stack) {
             let gate = BearerGate::start(&server.url, &token).await;
             (Some(gate), AuthDraft::Bearer { secret: SECRET.into() }, token)
         }
-        Access::Own { auth, value } => (None, auth(), value(&server)),
+        Access::Own(grant) => {
+            let (auth, value) = grant(&server);
+            (None, auth, value)
+        }
     };
     let url = gate.as_ref().map_or(&server.url, BearerGate::url).to_string();
-    let detect = |auth: AuthDraft| DetectRequest::new(url.clone(), auth);
     if gate.is_some() {
-        let found = api.detect(detect(AuthDraft::None)).await.unwrap();
+        let found = api.detect(detect_request(&url, AuthDraft::None)).await.unwrap();
         assert!(found.needs_auth, "{}: {found:?}", stack.name);
     }
     api.secret_set(SecretSetRequest { name: SECRET.into(), value }).await.unwrap();
-    let found = api.detect(detect(auth.clone())).await.unwrap();
-    assert_detected(stack, &found);
+    if let Some(detected) = &stack.detected {
+        let found = api.detect(detect_request(&url, auth.clone())).await.unwrap();
+        assert_detected(stack.name, detected, &found);
+    }
 
     let mut wanted = draft(stack.name, &url, "v2");
-    (stack.settings)(&mut wanted);
-    wanted.probe_rows = Some(stack.examples.as_json());
-    api.golden_set_import(stack.examples.as_golden_set()).await.unwrap();
-    wanted.golden_set = Some(GOLDEN_SET.into());
+    (stack.settings)(&server, &mut wanted);
+    match &stack.asked {
+        Asked::Rows(examples) => {
+            wanted.probe_rows = Some(examples.as_json());
+            api.golden_set_import(examples.as_golden_set()).await.unwrap();
+            wanted.golden_set = Some(GOLDEN_SET.into());
+        }
+        Asked::Text => wanted.prompts = Some(prompts()),
+    }
+    let version = match stack.version {
+        Version::Untold => None,
+        Version::Is(version) => Some(version.to_owned()),
+    };
     let mut without = wanted.clone();
     without.auth = AuthDraft::None;
     let refused = api.connect_test(ConnectTestRequest { draft: without }).await.unwrap();
@@ -137,7 +172,14 @@ async fn steps(stack: &Stack) {
         let test = api.connect_test(ConnectTestRequest { draft: wanted.clone() }).await.unwrap();
         (test.outcome == "ok").then_some(test)
     });
-    assert_eq!(test.await.version.as_deref(), stack.version, "{}", stack.name);
+    let test = test.await;
+    assert_eq!(test.version, version, "{}", stack.name);
+    if matches!(stack.asked, Asked::Text) {
+        let generation = test.generation.unwrap();
+        assert!(generation.first_token_us.is_some() && generation.tokens_per_second.is_some(), "{generation:?}");
+        assert_eq!(generation.finish_reason.as_deref(), Some("length"), "{}: {generation:?}", stack.name);
+        assert_eq!(generation.completion_tokens, Some(TOKENS), "{}: {generation:?}", stack.name);
+    }
 
     // Ten checks, all in order, and the version that the server named.
     let id = add(&api, wanted).await;
@@ -147,7 +189,7 @@ async fn steps(stack: &Stack) {
         assert!(probe.total_us.is_some_and(|total| total > 0), "{}: {probe:?}", stack.name);
     }
     let healthy = until_row(&api, id, "it is healthy", |row| row.health == HealthWord::Healthy).await;
-    assert_eq!(healthy.version.as_deref(), stack.version, "{}", stack.name);
+    assert_eq!(healthy.version, version, "{}", stack.name);
     let summary = until("ten checks are on record", LATER, async || {
         Some(api.health_summary(always(id)).await.unwrap()).filter(|summary| summary.n >= 10)
     });
@@ -155,8 +197,10 @@ async fn steps(stack: &Stack) {
     assert_eq!((summary.n_ok, summary.n), (summary.n, summary.n), "{}: {:?}", stack.name, summary.reasons);
 
     // The answers are the model's.
-    let evaluated = until_row(&api, id, "it is evaluated", |row| row.quality.is_some()).await;
-    assert_eq!(evaluated.quality.unwrap().value, Some(1.0), "{}", stack.name);
+    if matches!(stack.asked, Asked::Rows(_)) {
+        let evaluated = until_row(&api, id, "it is evaluated", |row| row.quality.is_some()).await;
+        assert_eq!(evaluated.quality.unwrap().value, Some(1.0), "{}", stack.name);
+    }
 
     // Killed, noticed, started again, recovered; and none of it taken for a failure of ours.
     let mut server = tokio::task::spawn_blocking(move || {
@@ -173,11 +217,11 @@ async fn steps(stack: &Stack) {
     })
     .await
     .unwrap();
-    if let Access::Own { value, .. } = stack.access {
-        api.secret_set(SecretSetRequest { name: SECRET.into(), value: value(&server) }).await.unwrap();
+    if let Access::Own(grant) = stack.access {
+        api.secret_set(SecretSetRequest { name: SECRET.into(), value: grant(&server).1 }).await.unwrap();
     }
     until_row(&api, id, "it is healthy again", |row| row.health == HealthWord::Healthy).await;
-    assert_eq!(row(&api, id).await.version.as_deref(), stack.version, "{}", stack.name);
+    assert_eq!(row(&api, id).await.version, version, "{}", stack.name);
     let summary = api.health_summary(always(id)).await.unwrap();
     assert_eq!(summary.n_unknown, 0, "{}: {:?}", stack.name, summary.reasons);
     let request = TimelineRequest { id: Some(id), from_ms: 0, to_ms: i64::MAX / 4, limit: 100 };
@@ -189,22 +233,22 @@ async fn steps(stack: &Stack) {
     api.stop().await;
 }
 
-fn assert_detected(stack: &Stack, found: &Detection) {
-    let Detected { protocol, server, version, model, predict } = &stack.detected;
-    assert_eq!(found.protocol.as_deref(), *protocol, "{}: {found:?}", stack.name);
-    assert_eq!(found.server.as_deref(), Some(*server), "{}: {found:?}", stack.name);
-    assert!(!found.needs_auth && !found.evidence.is_empty(), "{}: {found:?}", stack.name);
+fn assert_detected(stack: &str, detected: &Detected, found: &Detection) {
+    let Detected { protocol, server, version, model, predict } = detected;
+    assert_eq!(found.protocol.as_deref(), *protocol, "{}: {found:?}", stack);
+    assert_eq!(found.server.as_deref(), Some(*server), "{}: {found:?}", stack);
+    assert!(!found.needs_auth && !found.evidence.is_empty(), "{}: {found:?}", stack);
     if let Some((environment, package)) = version {
         let pinned = pilothouse_tests::pinned(environment, package);
-        assert_eq!(found.server_version.as_deref(), Some(pinned.as_str()), "{}: {found:?}", stack.name);
+        assert_eq!(found.server_version.as_deref(), Some(pinned.as_str()), "{}: {found:?}", stack);
     }
     if let Some((name, versions)) = model {
         let model = found.models.iter().find(|model| model.name == *name);
-        let model = model.unwrap_or_else(|| panic!("{}: `{name}` is not among {:?}", stack.name, found.models));
-        assert_ne!(model.ready, Some(false), "{}: {model:?}", stack.name);
-        assert!(versions.iter().all(|v| model.versions.iter().any(|known| known == v)), "{}: {model:?}", stack.name);
+        let model = model.unwrap_or_else(|| panic!("{}: `{name}` is not among {:?}", stack, found.models));
+        assert_ne!(model.ready, Some(false), "{}: {model:?}", stack);
+        assert!(versions.iter().all(|v| model.versions.iter().any(|known| known == v)), "{}: {model:?}", stack);
     }
     if let Some(route) = predict {
-        assert_eq!(found.predict.as_deref(), Some(*route), "{}: {found:?}", stack.name);
+        assert_eq!(found.predict.as_deref(), Some(*route), "{}: {found:?}", stack);
     }
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod apps;
 pub(crate) mod conformance;
+pub(crate) mod language;
 mod metrics;
 mod open_inference;
 mod scoring;

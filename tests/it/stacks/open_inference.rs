@@ -2,27 +2,27 @@
 
 use pilothouse_tests::RealServer;
 
-use super::conformance::{Access, Detected, Examples, Stack, TWO_TUMOURS, conforms};
+use super::conformance::{Access, Asked, Detected, Examples, Stack, TWO_TUMOURS, Version, conforms};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mlserver() {
     conforms(&Stack {
         name: "MLServer",
         start: RealServer::mlserver,
-        detected: Detected {
+        detected: Some(Detected {
             protocol: Some("v2"),
             server: "mlserver",
             version: Some(("mlserver", "mlserver")),
             model: Some(("bc", &["1", "2"])),
             predict: Some("/v2/models/bc/infer"),
-        },
-        settings: |draft| {
+        }),
+        settings: |_, draft| {
             draft.model = Some("bc".into());
             draft.model_version = Some("1".into());
         },
         access: Access::Gate,
-        examples: THIRTY_FEATURES,
-        version: Some("1"),
+        asked: Asked::Rows(THIRTY_FEATURES),
+        version: Version::Is("1"),
     })
     .await;
 }
@@ -32,18 +32,18 @@ async fn triton() {
     conforms(&Stack {
         name: "Triton",
         start: RealServer::triton,
-        detected: Detected {
+        detected: Some(Detected {
             protocol: Some("v2"),
             server: "triton",
             // The wheel's version is that of PyTriton, not of the server in it.
             version: None,
             model: Some(("tumours", &["1"])),
             predict: Some("/v2/models/tumours/infer"),
-        },
-        settings: |draft| draft.model = Some("tumours".into()),
+        }),
+        settings: |_, draft| draft.model = Some("tumours".into()),
         access: Access::Gate,
-        examples: TWO_TUMOURS,
-        version: Some("1"),
+        asked: Asked::Rows(TWO_TUMOURS),
+        version: Version::Is("1"),
     })
     .await;
 }
@@ -53,17 +53,35 @@ async fn kserve_v2() {
     conforms(&Stack {
         name: "KServe SDK",
         start: RealServer::kserve,
-        detected: Detected {
+        detected: Some(Detected {
             protocol: Some("v2"),
             server: "kserve",
             version: Some(("apps", "kserve")),
             model: Some(("tumours", &[])),
             predict: Some("/v2/models/tumours/infer"),
-        },
-        settings: |draft| draft.model = Some("tumours".into()),
+        }),
+        settings: |_, draft| draft.model = Some("tumours".into()),
         access: Access::Gate,
-        examples: TWO_TUMOURS,
-        version: None,
+        asked: Asked::Rows(TWO_TUMOURS),
+        version: Version::Untold,
+    })
+    .await;
+}
+
+/// The same server over the older protocol, which it speaks as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn kserve_v1() {
+    conforms(&Stack {
+        name: "KServe V1",
+        start: RealServer::kserve,
+        detected: None,
+        settings: |_, draft| {
+            draft.protocol = "v1".into();
+            draft.model = Some("tumours".into());
+        },
+        access: Access::Gate,
+        asked: Asked::Rows(TWO_TUMOURS),
+        version: Version::Untold,
     })
     .await;
 }

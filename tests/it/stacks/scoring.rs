@@ -2,24 +2,24 @@
 
 use pilothouse_tests::RealServer;
 
-use super::conformance::{Access, Detected, Stack, TWO_TUMOURS, conforms};
+use super::conformance::{Access, Asked, Detected, Stack, TWO_TUMOURS, Version, conforms};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mlflow() {
     conforms(&Stack {
         name: "MLflow",
         start: RealServer::mlflow_model,
-        detected: Detected {
+        detected: Some(Detected {
             protocol: Some("mlflow"),
             server: "mlflow",
             version: Some(("mlflow", "mlflow")),
             model: None,
             predict: Some("/invocations"),
-        },
-        settings: |draft| draft.protocol = "mlflow".into(),
+        }),
+        settings: |_, draft| draft.protocol = "mlflow".into(),
         access: Access::Gate,
-        examples: TWO_TUMOURS,
-        version: None,
+        asked: Asked::Rows(TWO_TUMOURS),
+        version: Version::Untold,
     })
     .await;
 }
