@@ -1,6 +1,7 @@
 //! The steps that every stack goes through: found, connected with a credential, checked ten times, its version shown, its
 //! server killed and noticed, started again and recovered.
 
+use pilothouse_api::Api;
 use pilothouse_api::types::{
     AuthDraft, ConnectTestRequest, Detection, EndpointDraft, GoldenSetImport, HealthWord, MessageDraft, PromptDraft,
     PromptSetDraft, SecretSetRequest, TimelineRequest,
@@ -120,7 +121,7 @@ pub(crate) async fn conforms(stack: &Stack) {
 
 async fn steps(stack: &Stack) {
     let start = stack.start;
-    let mut server = tokio::task::spawn_blocking(start).await.unwrap();
+    let server = tokio::task::spawn_blocking(start).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let api = open(&folder.path().join("pilothouse.db"));
     assert!(api.watch().await.unwrap());
@@ -202,14 +203,19 @@ async fn steps(stack: &Stack) {
         assert_eq!(evaluated.quality.unwrap().value, Some(1.0), "{}", stack.name);
     }
 
-    // Killed, noticed, started again, recovered; and none of it taken for a failure of ours.
+    outlives_a_crash(stack, &api, id, server, version.as_deref()).await;
+    api.stop().await;
+}
+
+/// Killed, noticed, started again, recovered; and none of it taken for a failure of ours.
+async fn outlives_a_crash(stack: &Stack, api: &Api, id: i64, mut server: RealServer, version: Option<&str>) {
     let mut server = tokio::task::spawn_blocking(move || {
         server.kill();
         server
     })
     .await
     .unwrap();
-    let down = until_row(&api, id, "it is down", |row| row.health == HealthWord::Down).await;
+    let down = until_row(api, id, "it is down", |row| row.health == HealthWord::Down).await;
     assert!(!down.reason.is_empty(), "{}", stack.name);
     let server = tokio::task::spawn_blocking(move || {
         server.start_again();
@@ -220,8 +226,8 @@ async fn steps(stack: &Stack) {
     if let Access::Own(grant) = stack.access {
         api.secret_set(SecretSetRequest { name: SECRET.into(), value: grant(&server).1 }).await.unwrap();
     }
-    until_row(&api, id, "it is healthy again", |row| row.health == HealthWord::Healthy).await;
-    assert_eq!(row(&api, id).await.version, version, "{}", stack.name);
+    until_row(api, id, "it is healthy again", |row| row.health == HealthWord::Healthy).await;
+    assert_eq!(row(api, id).await.version.as_deref(), version, "{}", stack.name);
     let summary = api.health_summary(always(id)).await.unwrap();
     assert_eq!(summary.n_unknown, 0, "{}: {:?}", stack.name, summary.reasons);
     let request = TimelineRequest { id: Some(id), from_ms: 0, to_ms: i64::MAX / 4, limit: 100 };
@@ -230,25 +236,24 @@ async fn steps(stack: &Stack) {
         (events.iter().filter(|event| event.kind == "health_changed").count() >= 3).then_some(())
     })
     .await;
-    api.stop().await;
 }
 
-fn assert_detected(stack: &str, detected: &Detected, found: &Detection) {
+fn assert_detected(name: &str, detected: &Detected, found: &Detection) {
     let Detected { protocol, server, version, model, predict } = detected;
-    assert_eq!(found.protocol.as_deref(), *protocol, "{}: {found:?}", stack);
-    assert_eq!(found.server.as_deref(), Some(*server), "{}: {found:?}", stack);
-    assert!(!found.needs_auth && !found.evidence.is_empty(), "{}: {found:?}", stack);
+    assert_eq!(found.protocol.as_deref(), *protocol, "{name}: {found:?}");
+    assert_eq!(found.server.as_deref(), Some(*server), "{name}: {found:?}");
+    assert!(!found.needs_auth && !found.evidence.is_empty(), "{name}: {found:?}");
     if let Some((environment, package)) = version {
         let pinned = pilothouse_tests::pinned(environment, package);
-        assert_eq!(found.server_version.as_deref(), Some(pinned.as_str()), "{}: {found:?}", stack);
+        assert_eq!(found.server_version.as_deref(), Some(pinned.as_str()), "{name}: {found:?}");
     }
-    if let Some((name, versions)) = model {
-        let model = found.models.iter().find(|model| model.name == *name);
-        let model = model.unwrap_or_else(|| panic!("{}: `{name}` is not among {:?}", stack, found.models));
-        assert_ne!(model.ready, Some(false), "{}: {model:?}", stack);
-        assert!(versions.iter().all(|v| model.versions.iter().any(|known| known == v)), "{}: {model:?}", stack);
+    if let Some((wanted, versions)) = model {
+        let model = found.models.iter().find(|model| model.name == *wanted);
+        let model = model.unwrap_or_else(|| panic!("{name}: `{wanted}` is not among {:?}", found.models));
+        assert_ne!(model.ready, Some(false), "{name}: {model:?}");
+        assert!(versions.iter().all(|v| model.versions.iter().any(|known| known == v)), "{name}: {model:?}");
     }
     if let Some(route) = predict {
-        assert_eq!(found.predict.as_deref(), Some(*route), "{}: {found:?}", stack);
+        assert_eq!(found.predict.as_deref(), Some(*route), "{name}: {found:?}");
     }
 }

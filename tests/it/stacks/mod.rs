@@ -7,4 +7,5 @@ pub(crate) mod conformance;
 pub(crate) mod language;
 mod metrics;
 mod open_inference;
+mod sagemaker;
 mod scoring;
