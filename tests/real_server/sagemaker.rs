@@ -21,12 +21,13 @@ pub struct AwsAccess {
 }
 
 impl RealServer {
-    /// An empty moto server that checks signatures once three calls were made: those that make a user.
+    /// An empty moto server that refuses everything, until [`make_sagemaker_endpoint`](Self::make_sagemaker_endpoint) has
+    /// made a user.
     pub fn moto() -> Self {
         Self::start(|port, _| {
             let mut command = environment::program("apps", "moto_server");
             command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
-            command.env("INITIAL_NO_AUTH_ACTION_COUNT", "3");
+            command.env("INITIAL_NO_AUTH_ACTION_COUNT", "0");
             Launch::new(command, port, "/moto-api/")
         })
     }
@@ -36,6 +37,7 @@ impl RealServer {
     pub fn make_sagemaker_endpoint(&self) -> AwsAccess {
         let mut command = environment::program("apps", "python");
         command.arg(format!("{SCRIPTS}/moto_sagemaker.py")).arg(without_slash(&self.url));
+        command.arg(self.folder.path().join("access-key"));
         serde_json::from_str(&environment::run(&mut command)).expect("the script prints its JSON last")
     }
 }
