@@ -141,8 +141,11 @@ async fn mlserver_and_a_prometheus_that_scrapes_it() {
     assert_eq!(keys, ["panel:Mean", "panel:Memory"], "what has no data has no chart");
     assert_eq!(found.panel_problems.len(), 1);
     assert!(found.panel_problems[0].problem.contains("unclosed left parenthesis"), "{:?}", found.panel_problems);
-    let drawn = api.chart(chart(&api, id, ChartKind::Server, Some("panel:Memory".into()))).await.unwrap();
-    assert_eq!(drawn.series[0].unit, "bytes");
+    let drawn = until("the memory is drawn", LATER, async || {
+        let drawn = api.chart(chart(&api, id, ChartKind::Server, Some("panel:Memory".into()))).await.unwrap();
+        (!drawn.series.is_empty()).then_some(drawn)
+    });
+    assert_eq!(drawn.await.series[0].unit, "bytes");
     assert!(api.chart(chart(&api, id, ChartKind::Server, Some("panel:Broken".into()))).await.is_err());
     api.stop().await;
 }
