@@ -126,6 +126,9 @@ fn paired_counters_give_a_mean() {
     };
     let told = readings(&look(&page(1_000, 2), "m"), &look(&page(7_000, 4), "m"), MINUTE);
     assert_eq!(told, ["latency 0.003000", "throughput 0.033333"]);
+    // The count began anew; the time did too, though by now it has passed what it was.
+    let told = readings(&look(&page(1_000, 100), "m"), &look(&page(5_000, 2), "m"), MINUTE);
+    assert_eq!(told, ["latency 0.002500", "throughput 0.033333"]);
 }
 
 #[test]
