@@ -5,7 +5,9 @@
 mod journey_connect;
 mod journey_demo;
 mod journey_restart;
+mod journey_stacks;
 mod keyring;
 mod leaks;
+mod pictures;
 mod refusals;
 mod window;

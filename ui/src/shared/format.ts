@@ -165,6 +165,8 @@ const PROTOCOLS: Record<string, string> = {
   v1: "KServe V1 / TensorFlow Serving",
   torchserve: "TorchServe",
   mlflow: "MLflow",
+  openai: "OpenAI API",
+  ollama: "Ollama",
   json: "JSON over HTTP",
 };
 
