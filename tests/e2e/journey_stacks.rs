@@ -38,6 +38,7 @@ async fn journey_connect_a_language_model_and_see_how_it_generates() {
     window.click("connect-save").await;
     window.until_text("endpoint-name", LATER, |text| text == "assistant").await;
     window.until_state("assistant", "healthy").await;
+    says_that_it_lives_and_is_ready(&window).await;
 
     // What only such a model has: how long until it says something, and how fast it goes on.
     let generation = window.until_text("generation", LATER, |text| text.contains("First token")).await;
@@ -70,6 +71,7 @@ async fn journey_connect_a_service_by_what_its_openapi_document_says() {
     window.click("connect-save").await;
     window.until_text("endpoint-name", LATER, |text| text == "tumours").await;
     window.until_state("tumours", "healthy").await;
+    says_that_it_lives_and_is_ready(&window).await;
 
     // What the server itself says stands beside what we measure.
     window.until_text("server", LATER, |text| text.contains("requests")).await;
@@ -89,4 +91,11 @@ async fn journey_connect_a_service_by_what_its_openapi_document_says() {
     window.until_text("import-view", SOON, |text| text.contains(server.url.as_str())).await;
     pictures.take(&window, "import").await;
     window.close().await;
+}
+
+/// The server's own health routes were found, beside the prediction.
+async fn says_that_it_lives_and_is_ready(window: &Window) {
+    for facet in ["facet-live", "facet-ready", "facet-predicts"] {
+        window.until_text(facet, LATER, |text| text.contains("Yes")).await;
+    }
 }

@@ -12,6 +12,8 @@ pub(crate) fn instances(draft: &mut EndpointDraft, prediction: &str, version: Op
         body: r#"{"instances": "{{rows}}"}"#.into(),
         prediction: prediction.into(),
         version: version.map(str::to_owned),
+        live: None,
+        ready: None,
     });
 }
 

@@ -14,6 +14,8 @@ fn invocations() -> JsonDraft {
         body: TEMPLATE.into(),
         prediction: "/predictions".into(),
         version: None,
+        live: None,
+        ready: None,
     }
 }
 

@@ -204,6 +204,8 @@ fn json_template(draft: JsonDraft) -> Result<JsonTemplate, ApiError> {
         body,
         prediction: draft.prediction,
         version: draft.version.filter(|text| !text.is_empty()),
+        live: draft.live.filter(|text| !text.is_empty()),
+        ready: draft.ready.filter(|text| !text.is_empty()),
     })
 }
 
@@ -254,12 +256,7 @@ pub(crate) fn draft(endpoint: &Endpoint, golden_set: Option<&GoldenSet>) -> Endp
         ca_file: target.tls.ca_file.as_ref().map(|path| path.display().to_string()),
         client_certificate_file: target.tls.client_certificate_file.as_ref().map(|path| path.display().to_string()),
         client_key_secret: target.tls.client_key_secret.clone(),
-        json: target.json.as_ref().map(|json| JsonDraft {
-            path: json.path.clone(),
-            body: json.body.to_string(),
-            prediction: json.prediction.clone(),
-            version: json.version.clone(),
-        }),
+        json: target.json.as_ref().map(detected::json_draft),
         probe_rows: target.probe_input.as_ref().map(tables::to_json),
         prompts: target.prompts.as_ref().map(prompts::prompt_set_draft),
         control_plane: endpoint.control_plane.as_ref().map(control_plane_draft),

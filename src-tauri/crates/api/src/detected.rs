@@ -60,12 +60,14 @@ pub(crate) fn view(found: serving::Detection) -> Detection {
 }
 
 /// A template as a person edits it.
-pub(crate) fn json_draft(template: &JsonTemplate) -> JsonDraft {
+pub fn json_draft(template: &JsonTemplate) -> JsonDraft {
     JsonDraft {
         path: template.path.clone(),
         body: template.body.to_string(),
         prediction: template.prediction.clone(),
         version: template.version.clone(),
+        live: template.live.clone(),
+        ready: template.ready.clone(),
     }
 }
 

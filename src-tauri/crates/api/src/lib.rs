@@ -42,6 +42,7 @@ pub use api::{Api, OpenError};
 pub use auth::auth_draft;
 pub use connect::parse_url;
 pub use convert::{outcome_reason, outcome_word};
+pub use detected::json_draft;
 pub use error::{ApiError, Code};
 pub use model::health_facets;
 pub use prompts::{generation_result, prompt_set_draft};

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use pilothouse_api::types::{
-    ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRemoveRequest, EndpointRequest, JsonDraft,
-    MetricsDraft, ModelDescription, PanelDraft, ReloadDraft,
+    ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRemoveRequest, EndpointRequest, MetricsDraft,
+    ModelDescription, PanelDraft, ReloadDraft,
 };
-use pilothouse_api::{Api, auth_draft, prompt_set_draft, tables};
+use pilothouse_api::{Api, auth_draft, json_draft, prompt_set_draft, tables};
 use pilothouse_domain::{Auth, ControlPlaneConfig, Endpoint, EndpointId, MetricsConfig, Target, TimestampMs};
 use serde_json::{Value, json};
 
@@ -224,12 +224,7 @@ async fn draft(options: &AddOptions) -> Result<EndpointDraft, Failure> {
         ca_file: target.tls.ca_file.as_ref().map(|path| path.display().to_string()),
         client_certificate_file: target.tls.client_certificate_file.as_ref().map(|path| path.display().to_string()),
         client_key_secret: target.tls.client_key_secret.clone(),
-        json: target.json.as_ref().map(|template| JsonDraft {
-            path: template.path.clone(),
-            body: template.body.to_string(),
-            prediction: template.prediction.clone(),
-            version: template.version.clone(),
-        }),
+        json: target.json.as_ref().map(json_draft),
         probe_rows: probe_rows.as_ref().map(tables::to_json),
         prompts: target.prompts.as_ref().map(prompt_set_draft),
         control_plane: control_plane_draft(&options.control, &options.name, &target)?,

@@ -34,7 +34,7 @@ pub(crate) struct ModelOptions {
     /// mlflow and v1: how rows are written
     #[arg(long, value_enum, default_value_t)]
     pub(crate) payload: PayloadWord,
-    /// For the protocols json and torchserve: a JSON file {"path", "body", "prediction", "version"}
+    /// For the protocols json and torchserve: a JSON file {"path", "body", "prediction", "version", "live", "ready"}
     #[arg(long, value_name = "FILE")]
     pub(crate) request_template: Option<PathBuf>,
     #[command(flatten)]

@@ -282,7 +282,7 @@ impl Target {
 }
 
 /// Request and answer of a plain JSON endpoint.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct JsonTemplate {
     /// Path below the base URL, `""` for the URL itself.
     #[serde(default)]
@@ -296,6 +296,12 @@ pub struct JsonTemplate {
     /// RFC 6901 pointer to the model version in the answer, if there is one.
     #[serde(default)]
     pub version: Option<String>,
+    /// Path below the base URL of the route that says whether the server lives, such as `/livez`; `None`: it has none.
+    #[serde(default)]
+    pub live: Option<String>,
+    /// Path below the base URL of the route that says whether the model is ready, such as `/readyz`.
+    #[serde(default)]
+    pub ready: Option<String>,
 }
 
 /// TLS settings. Verification cannot be switched off; a private authority is added with `ca_file`.

@@ -21,6 +21,7 @@ pub(crate) fn read(document: &Value) -> Result<Import, ImportError> {
         import.ignored.push(format!("{} further servers of the document were left out", servers.len() - 1));
     }
     let total = description.routes.len();
+    let (live, ready) = (description.live, description.ready);
     for route in description.routes.into_iter().filter(|route| route.score > 0) {
         let Some(url) = base.clone().or_else(|| parse_url(UNKNOWN_SERVER).ok()) else { continue };
         let mut proposal = Proposal::at(url);
@@ -41,6 +42,8 @@ pub(crate) fn read(document: &Value) -> Result<Import, ImportError> {
             body: route.request.body,
             prediction: route.prediction.unwrap_or_else(|| "/predictions".into()),
             version: route.version,
+            live: live.clone(),
+            ready: ready.clone(),
         });
         proposal.rows = route.request.example_rows;
         import.proposals.push(proposal);

@@ -193,8 +193,12 @@ fn with_body(proposal: &mut Proposal, url: &Url, body: &str) {
             });
             proposal.ignored.push("where the predictions stand in the answer is a guess: check it with a test".into());
             proposal.rows = template.example_rows;
-            proposal.json =
-                Some(JsonTemplate { path, body: template.body, prediction: "/predictions".into(), version: None });
+            proposal.json = Some(JsonTemplate {
+                path,
+                body: template.body,
+                prediction: "/predictions".into(),
+                ..JsonTemplate::default()
+            });
         }
         Some("openai" | "ollama") => {
             let model = body.get("model").and_then(Value::as_str);

@@ -4,6 +4,7 @@
 //! `allOf` and `anyOf`, and where each version keeps its schemas. What must stay true: any JSON gives an answer in bounded
 //! time, a circular reference included; nothing is asked of a network; a guess is told as one.
 
+mod health;
 mod pick;
 mod schema;
 mod template;
@@ -22,6 +23,10 @@ pub struct Description {
     pub version: Option<String>,
     /// The routes that may predict, the likeliest first.
     pub routes: Vec<Route>,
+    /// The route that says whether the server lives, where one has a name that is usual for it.
+    pub live: Option<String>,
+    /// The route that says whether the model is ready, where one has a name that is usual for it.
+    pub ready: Option<String>,
 }
 
 /// A route that takes JSON by POST.
@@ -68,7 +73,8 @@ pub fn describe(document: &Value) -> Result<Description, NotOpenApi> {
     let routes = routes(document).ok_or(NotOpenApi)?;
     // FastAPI's default is 0.1.0, BentoML's for a service that was not built is the word `None`.
     let version = text("/info/version").filter(|version| version != "None" && version != "0.1.0");
-    Ok(Description { title: text("/info/title"), version, routes })
+    let (live, ready) = (health::live_route(document), health::ready_route(document));
+    Ok(Description { title: text("/info/title"), version, routes, live, ready })
 }
 
 #[cfg(test)]

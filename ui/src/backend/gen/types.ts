@@ -2203,7 +2203,15 @@ prediction: string,
 /**
  * RFC 6901 pointer to the version.
  */
-version: string | null, };
+version: string | null, 
+/**
+ * Path of the route that says whether the server lives.
+ */
+live: string | null, 
+/**
+ * Path of the route that says whether the model is ready.
+ */
+ready: string | null, };
 
 /**
  * The last answer of an endpoint.

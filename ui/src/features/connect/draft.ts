@@ -32,7 +32,7 @@ export function emptyDraft(url = ""): EndpointDraft {
 }
 
 /** A template to start from, for plain JSON endpoints. */
-export const emptyJson = (): JsonDraft => ({ path: "/predict", body: '{"instances": "{{records}}"}', prediction: "/predictions", version: null });
+export const emptyJson = (): JsonDraft => ({ path: "/predict", body: '{"instances": "{{records}}"}', prediction: "/predictions", version: null, live: null, ready: null });
 
 /** A prompt to start from: short, and its answer is known. */
 export const emptyPrompt = (): PromptDraft => ({ messages: [{ role: "user", content: "Reply with the single word: ready" }], checks: [] });
@@ -79,7 +79,7 @@ export const PAYLOADS: Record<string, [string, string][]> = {
 export const takesTemplate = (protocol: string): boolean => protocol === "json" || protocol === "torchserve";
 
 /** A template to start from, for a TorchServe handler that takes one row. */
-export const handlerJson = (): JsonDraft => ({ path: "", body: '{"x": "{{row}}"}', prediction: "/y", version: null });
+export const handlerJson = (): JsonDraft => ({ path: "", body: '{"x": "{{row}}"}', prediction: "/y", version: null, live: null, ready: null });
 
 /** The draft spoken to in another protocol: what only the old one has is left behind. */
 export function withProtocol(draft: EndpointDraft, protocol: string): EndpointDraft {

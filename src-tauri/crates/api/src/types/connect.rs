@@ -373,6 +373,10 @@ border! {
         pub prediction: String,
         /// RFC 6901 pointer to the version.
         pub version: Option<String>,
+        /// Path of the route that says whether the server lives.
+        pub live: Option<String>,
+        /// Path of the route that says whether the model is ready.
+        pub ready: Option<String>,
     }
 
     /// Control plane as a person edits it.

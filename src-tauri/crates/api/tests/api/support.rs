@@ -46,6 +46,8 @@ pub(crate) fn draft(name: &str, server: &FakeServer) -> EndpointDraft {
             body: r#"{"rows":"{{rows}}"}"#.into(),
             prediction: "/predictions".into(),
             version: None,
+            live: None,
+            ready: None,
         }),
         probe_rows: Some(r#"[{"x": 1}]"#.into()),
         prompts: None,

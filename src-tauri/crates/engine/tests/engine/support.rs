@@ -77,6 +77,7 @@ pub(crate) fn json_endpoint(name: &str, server: &FakeServer) -> Endpoint {
         body: json!({ "rows": "{{rows}}" }),
         prediction: "/predictions".into(),
         version: Some("/version".into()),
+        ..JsonTemplate::default()
     });
     endpoint.target.probe_input = Some(number_table(&["x"], &[&[1.0]]));
     endpoint.probe = ProbeConfig { confirm_after: 2, recover_after: 2, ..quick_probe_config() };

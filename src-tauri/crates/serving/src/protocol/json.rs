@@ -4,7 +4,7 @@ use pilothouse_domain::{Table, Target};
 use url::Url;
 
 use super::template::Template;
-use super::{Answer, Call, ModelMetadata, ServingProtocol, misfit};
+use super::{Answer, Call, FacetCall, Lacking, ModelMetadata, ServingProtocol, misfit};
 use crate::ServingError;
 use crate::transport::Failure;
 
@@ -12,6 +12,8 @@ use crate::transport::Failure;
 pub(super) struct Json {
     url: Url,
     template: Template,
+    live: Option<Url>,
+    ready: Option<Url>,
 }
 
 impl Json {
@@ -20,7 +22,9 @@ impl Json {
             ServingError::Target("the protocol `json` needs a request body and a pointer to the prediction".into())
         })?;
         let url = if template.path.is_empty() { target.url.clone() } else { join(&target.url, &template.path)? };
-        Ok(Self { url, template: Template::new(template)? })
+        let route = |path: &Option<String>| path.as_deref().map(|path| join(&target.url, path)).transpose();
+        let (live, ready) = (route(&template.live)?, route(&template.ready)?);
+        Ok(Self { url, template: Template::new(template)?, live, ready })
     }
 }
 
@@ -38,19 +42,37 @@ fn join(base: &Url, path: &str) -> Result<Url, ServingError> {
     Ok(url)
 }
 
+/// A route that a person or the server's own description named is there.
+fn named(route: &Url) -> FacetCall {
+    FacetCall { call: Call::get(route.clone()), lacking: Lacking::Nothing }
+}
+
 impl ServingProtocol for Json {
     fn health_call(&self) -> Result<Call, Failure> {
-        if self.template.has_placeholder() {
-            return Err(misfit(
-                "a plain JSON endpoint has no health route of its own; give it rows to send with each probe",
-            ));
+        if !self.template.has_placeholder() {
+            return Ok(Call::post(self.url.clone(), self.template.unfilled()));
         }
-        Ok(Call::post(self.url.clone(), self.template.unfilled()))
+        match self.ready.as_ref().or(self.live.as_ref()) {
+            Some(route) => Ok(Call::get(route.clone())),
+            None => Err(misfit("no health route is set; give one, or rows to send with each probe")),
+        }
     }
 
     fn read_health(&self, body: &[u8]) -> Result<(), Failure> {
+        if self.template.has_placeholder() {
+            // A health route: its status says all.
+            return Ok(());
+        }
         // A template without rows is a whole request: its answer must hold a prediction.
         self.template.prediction_of(body).map(|_| ())
+    }
+
+    fn liveness_call(&self) -> Option<FacetCall> {
+        self.live.as_ref().map(named)
+    }
+
+    fn readiness_call(&self) -> Option<FacetCall> {
+        self.ready.as_ref().map(named)
     }
 
     fn predict_call(&self, table: &Table, _metadata: Option<&ModelMetadata>) -> Result<Call, Failure> {
@@ -86,7 +108,13 @@ mod tests {
     fn json(url: &str, path: &str, body: Value, prediction: &str) -> Result<Json, ServingError> {
         let mut target = target(url, Protocol::Json, None);
         let prediction = prediction.to_owned();
-        target.json = Some(JsonTemplate { path: path.into(), body, prediction, version: Some("/meta/version".into()) });
+        target.json = Some(JsonTemplate {
+            path: path.into(),
+            body,
+            prediction,
+            version: Some("/meta/version".into()),
+            ..JsonTemplate::default()
+        });
         Json::new(&target)
     }
 
@@ -118,6 +146,30 @@ mod tests {
     fn the_url_itself_is_used_without_a_path() {
         let call = json("http://h/score?k=1", "", json!("{{rows}}"), "").unwrap().predict_call(&table(), None).unwrap();
         assert_eq!(call.url.as_str(), "http://h/score?k=1");
+    }
+
+    #[test]
+    fn health_is_asked_where_a_route_was_named() {
+        let check = |live: Option<&str>, ready: Option<&str>, expect: [Option<&str>; 3]| {
+            let mut target = target("http://h/api", Protocol::Json, None);
+            let [live, ready] = [live, ready].map(|path| path.map(str::to_owned));
+            target.json = Some(JsonTemplate { body: json!("{{rows}}"), live, ready, ..JsonTemplate::default() });
+            let json = Json::new(&target).unwrap();
+            let url = |call: Option<Call>| call.map(|call| call.url.to_string());
+            let found = [
+                url(json.liveness_call().map(|asked| asked.call)),
+                url(json.readiness_call().map(|asked| asked.call)),
+                url(json.health_call().ok()),
+            ];
+            assert_eq!(found, expect.map(|text| text.map(str::to_owned)));
+        };
+        check(None, None, [None; 3]);
+        check(Some("/livez"), None, [Some("http://h/api/livez"), None, Some("http://h/api/livez")]);
+        check(
+            Some("livez"),
+            Some("readyz?deep=1"),
+            [Some("http://h/api/livez"), Some("http://h/api/readyz?deep=1"), Some("http://h/api/readyz?deep=1")],
+        );
     }
 
     #[test]

@@ -386,6 +386,7 @@ mod tests {
             body: serde_json::json!({"x": "{{rows}}"}),
             prediction: "/predictions".into(),
             version: Some("/version".into()),
+            ..pilothouse_domain::endpoint::JsonTemplate::default()
         });
         let targets = [
             target("http://h/", Protocol::OpenInference, Some("m")),

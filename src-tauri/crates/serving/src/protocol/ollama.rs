@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::cells::parse;
-use super::{Answer, Call, ModelMetadata, ServingProtocol, below, error_member, malformed, misfit, no_rows};
+use super::{
+    Answer, Call, FacetCall, Lacking, ModelMetadata, Readiness, ServingProtocol, below, error_member, malformed,
+    misfit, no_rows,
+};
 use crate::generation::{Part, TextGeneration, json_body, streaming};
 use crate::stream::Framing;
 use crate::transport::Failure;
@@ -117,6 +120,18 @@ impl ServingProtocol for Ollama {
             return Ok(());
         }
         self.choose(tags.models).map(|_| ())
+    }
+
+    fn liveness_call(&self) -> Option<FacetCall> {
+        Some(FacetCall { call: Call::get(below(&self.base, &["api", "version"])), lacking: Lacking::Nothing })
+    }
+
+    fn readiness_call(&self) -> Option<FacetCall> {
+        Some(FacetCall { call: self.tags_call(), lacking: Lacking::Nothing })
+    }
+
+    fn read_readiness(&self, body: &[u8]) -> Result<Readiness, Failure> {
+        self.read_health(body).map(|()| Readiness::default())
     }
 
     fn predict_call(&self, _table: &Table, _metadata: Option<&ModelMetadata>) -> Result<Call, Failure> {

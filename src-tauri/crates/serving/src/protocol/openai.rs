@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::cells::parse;
-use super::{Answer, Call, ModelMetadata, ServingProtocol, below, error_member, malformed, misfit, no_rows};
+use super::{
+    Answer, Call, FacetCall, Lacking, ModelMetadata, Readiness, ServingProtocol, below, error_member, malformed,
+    misfit, no_rows,
+};
 use crate::generation::{Part, TextGeneration, json_body, streaming};
 use crate::stream::Framing;
 use crate::transport::Failure;
@@ -193,6 +196,21 @@ impl ServingProtocol for OpenAi {
         self.choose(list.data).map(|_| ())
     }
 
+    fn liveness_call(&self) -> Option<FacetCall> {
+        // Not part of the API: vLLM, llama.cpp and transformers serve have it beside `/v1`, gateways mostly not.
+        let mut server = self.base.clone();
+        server.set_path(self.base.path().trim_end_matches('/').trim_end_matches("/v1"));
+        Some(FacetCall { call: Call::get(below(&server, &["health"])), lacking: Lacking::Route })
+    }
+
+    fn readiness_call(&self) -> Option<FacetCall> {
+        Some(FacetCall { call: Call::get(below(&self.base, &["models"])), lacking: Lacking::Route })
+    }
+
+    fn read_readiness(&self, body: &[u8]) -> Result<Readiness, Failure> {
+        self.read_health(body).map(|()| Readiness::default())
+    }
+
     fn predict_call(&self, _table: &Table, _metadata: Option<&ModelMetadata>) -> Result<Call, Failure> {
         Err(no_rows())
     }
@@ -316,6 +334,17 @@ mod tests {
         check("https://h/openai/v1", "https://h/openai/v1/models");
         check("https://h/gateway/?key=1", "https://h/gateway/v1/models?key=1");
         check("https://h/vision", "https://h/vision/v1/models");
+    }
+
+    #[test]
+    fn the_health_route_lies_beside_the_api() {
+        let check = |url: &str, expect: &str| {
+            let asked = OpenAi::new(&target(url, Protocol::OpenAi, None)).liveness_call().unwrap();
+            assert_eq!(asked.call.url.as_str(), expect);
+        };
+        check("http://h:8000", "http://h:8000/health");
+        check("http://h/v1/", "http://h/health");
+        check("https://h/gateway/?key=1", "https://h/gateway/health?key=1");
     }
 
     #[test]

@@ -180,7 +180,8 @@ mod tests {
     #[test]
     fn a_server_of_single_rows_is_given_one() {
         let template = |body: Value| {
-            let template = JsonTemplate { path: String::new(), body, prediction: "/y".into(), version: None };
+            let template =
+                JsonTemplate { path: String::new(), body, prediction: "/y".into(), ..JsonTemplate::default() };
             Template::new(&template).unwrap()
         };
         let column = |name: &str| Column { name: name.into(), kind: ColumnKind::Numeric };

@@ -185,6 +185,7 @@ async fn plain_json_is_asked_by_template() {
         body: json!({"instances": "{{records}}"}),
         prediction: "/result/scores".into(),
         version: Some("/model".into()),
+        ..JsonTemplate::default()
     });
     target.checks.probability_sum = true;
     target.probe_input = Some(number_table(&["age"], &[&[31.0]]));

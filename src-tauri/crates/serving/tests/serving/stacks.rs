@@ -92,6 +92,7 @@ async fn torchserve(predictions: Behaviour, models: Behaviour) -> (FakeServer, F
             body: json!({"x": "{{row}}"}),
             prediction: "/y".into(),
             version: Some("/version".into()),
+            ..JsonTemplate::default()
         }),
         probe_input: Some(number_table(&["a", "b"], &[&[1.0, 2.0], &[5.0, 6.0]])),
         ..target(inference.url(), Protocol::TorchServe)

@@ -60,6 +60,8 @@ pub(super) fn fill(document: &Value, place: &str, seen: Seen<'_>, finding: &mut 
         body: best.request.body.clone(),
         prediction: prediction.unwrap_or_else(|| "/predictions".into()),
         version: best.version.clone(),
+        live: description.live.clone(),
+        ready: description.ready.clone(),
     });
     finding.example_rows.clone_from(&best.request.example_rows);
     finding.predict = Some(path);

@@ -51,6 +51,8 @@ pub(super) fn server(seen: Seen<'_>) -> Option<Finding> {
         body: json!({"instances": "{{rows}}"}),
         prediction: "/predictions".into(),
         version: None,
+        live: Some("/health".into()),
+        ready: None,
     });
     finding.predict = Some(path);
     Some(finding)

@@ -104,6 +104,7 @@ fn handlers_answers_are_read_by_custom_or_by_template() {
         body: json!({"x": "{{row}}"}),
         prediction: "/y".into(),
         version: Some("/version".into()),
+        ..JsonTemplate::default()
     };
     let torchserve = torchserve(|target| target.json = Some(template));
     assert_eq!(torchserve.rows_per_call(), Some(1));
