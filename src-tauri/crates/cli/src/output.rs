@@ -1,7 +1,7 @@
 //! Everything that is written: answers to standard output, notes and errors to standard error.
 //!
 //! What must stay true: with `--json`, standard output gets exactly one JSON document, also for an error; a reader that
-//! closes the pipe early is no failure.
+//! closes the pipe early is no failure; what a server said cannot drive the terminal.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -20,14 +20,14 @@ pub(crate) struct Output {
 impl Output {
     /// Writes the answer: `document` with `--json`, else `text`.
     pub(crate) fn answer(self, document: &Value, text: impl FnOnce() -> String) {
-        let text = if self.json { document.to_string() } else { text() };
-        write_line(&mut std::io::stdout().lock(), text.trim_end());
+        let text = if self.json { document_text(document) } else { harmless(text().trim_end()) };
+        write_line(&mut std::io::stdout().lock(), &text);
     }
 
     /// Writes progress for a person.
     pub(crate) fn note(self, text: &str) {
         if !self.quiet {
-            write_line(&mut std::io::stderr().lock(), text);
+            write_line(&mut std::io::stderr().lock(), &harmless(text));
         }
     }
 
@@ -36,12 +36,12 @@ impl Output {
         let error = &failure.error;
         if self.json {
             let document = json!({ "error": { "code": error.code, "message": error.message, "hint": error.hint } });
-            write_line(&mut std::io::stdout().lock(), &document.to_string());
+            write_line(&mut std::io::stdout().lock(), &document_text(&document));
         } else {
             let mut stderr = std::io::stderr().lock();
-            write_line(&mut stderr, &format!("error: {}", error.message));
+            write_line(&mut stderr, &harmless(&format!("error: {}", error.message)));
             if let Some(hint) = &error.hint {
-                write_line(&mut stderr, &format!("hint: {hint}"));
+                write_line(&mut stderr, &harmless(&format!("hint: {hint}")));
             }
         }
         ExitCode::from(failure.exit)
@@ -89,6 +89,34 @@ pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// A text of several lines without control characters that could drive a terminal, and without those that reorder their
+/// neighbours. Names of models come from servers and may hold any.
+fn harmless(text: &str) -> String {
+    let lines = text.chars().filter(|c| !is_reordering(*c));
+    lines.map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { ' ' } else { c }).collect()
+}
+
+/// A document on one line. JSON escapes the control characters of ASCII by itself, and these are the others: some terminals
+/// obey them as well.
+fn document_text(document: &Value) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for c in document.to_string().chars() {
+        if c.is_control() {
+            // Writing to memory does not fail.
+            let _ = write!(text, "\\u{:04x}", c as u32);
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+/// Marks of direction (Unicode, UAX #9): with them a name can be made to look like another one.
+const fn is_reordering(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,5 +131,11 @@ mod tests {
     #[test]
     fn text_from_outside_cannot_drive_a_terminal() {
         assert_eq!(plain("a\u{1b}[31mb\nc"), "a [31mb c");
+        assert_eq!(harmless("a\u{1b}[31mb\u{9b}2J\r\n\tc\0"), "a [31mb 2J \n\tc ");
+        assert_eq!(harmless("m\u{202e}lgpj.exe"), "mlgpj.exe");
+        let document = json!({ "model": "a\u{1b}[31m\u{9b}2J\u{7f}é" });
+        let text = document_text(&document);
+        assert_eq!(text, r#"{"model":"a\u001b[31m\u009b2J\u007fé"}"#);
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), document);
     }
 }

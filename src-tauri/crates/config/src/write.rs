@@ -153,16 +153,64 @@ fn prove(configuration: &Configuration, files: &[SourceFile]) -> Result<(), Conf
     if *configuration == back { Ok(()) } else { lost("configuration", "settings") }
 }
 
+/// Whether Windows opens a device by this name, whatever its ending.
+fn is_device(file: &str) -> bool {
+    let stem = file.split('.').next().unwrap_or_default();
+    matches!(stem, "con" | "prn" | "aux" | "nul")
+        || (stem.len() == 4
+            && (stem.starts_with("com") || stem.starts_with("lpt"))
+            && stem.ends_with(|c: char| c.is_ascii_digit()))
+}
+
 /// A file name without its ending: small letters, digits and `-_.`, told apart by a fingerprint where that changes a name.
 fn file_name(name: &str) -> String {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
     let lower = name.to_ascii_lowercase();
     let mut file: String = lower.chars().map(|c| if plain(c) { c } else { '-' }).collect();
+    // It holds ASCII alone by now.
+    file.truncate(80);
     if file.starts_with('.') {
         file.replace_range(..1, "-");
     }
-    if file != name {
+    if file != name || is_device(&file) {
         file = format!("{file}-{}", hexadecimal(name.as_bytes(), 3));
     }
     file
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_has_a_file_of_its_own_below_the_folder() {
+        let names = [
+            "churn",
+            "Churn",
+            "meta-llama/Llama-3.1",
+            "../../etc/passwd",
+            "..",
+            ".hidden",
+            "con",
+            "com1.x",
+            "модель",
+            "мадель",
+            "a\tb",
+            "a b",
+            "\u{202e}gpj",
+            "nul\0",
+            &"x".repeat(300),
+            &format!("{}y", "x".repeat(299)),
+        ];
+        let files: BTreeSet<String> = names.iter().map(|name| file_name(name)).collect();
+        assert_eq!(files.len(), names.len(), "{files:?}");
+        for file in &files {
+            assert!(file.len() <= 90 && !file.starts_with('.') && !is_device(file), "{file}");
+            assert!(
+                file.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b)),
+                "{file}"
+            );
+        }
+        assert_eq!(file_name("churn-v2.1"), "churn-v2.1");
+    }
 }
