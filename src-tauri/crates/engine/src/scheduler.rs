@@ -1,7 +1,7 @@
 //! When things happen: probes and evaluations on a monotonic clock, each endpoint at its own pace, spread over its interval.
 //!
 //! What must stay true: an endpoint is never probed twice at once; a probe that comes late says how late; after a stall
-//! missed turns are left out and never made up in a burst.
+//! missed turns are left out and never made up in a burst, nor are those that a server asked to be spared.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -132,9 +132,12 @@ impl Engine {
                     self.inner.counters.count(Outcome::Unknown(UnknownReason::Internal), 0);
                 }
             }
-            due = match second.take().filter(|turn| *turn > Instant::now()) {
+            // A server that asked to be left alone misses its turns until then.
+            let now = Instant::now();
+            let free = (*lock(&watched.not_before)).map_or(now, |not_before| not_before.max(now));
+            due = match second.take().filter(|turn| *turn > free) {
                 Some(turn) => turn,
-                None => next_turn(due, interval, Instant::now()),
+                None => next_turn(due, interval, free),
             };
         }
     }

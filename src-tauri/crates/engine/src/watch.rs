@@ -43,6 +43,8 @@ pub(crate) struct Watched {
     pub(crate) next_evaluation: Mutex<Option<TimestampMs>>,
     /// Whether the last evaluation failed: only the first failure in a row is an event.
     pub(crate) evaluation_failing: Mutex<bool>,
+    /// Until when the server asked to be left alone.
+    pub(crate) not_before: Mutex<Option<Instant>>,
     pub(crate) cancel: CancellationToken,
     /// Held during a probe: there are never two of one endpoint at once.
     probing: tokio::sync::Mutex<()>,
@@ -70,6 +72,7 @@ impl Watched {
             evaluate_soon: Notify::new(),
             next_evaluation: Mutex::default(),
             evaluation_failing: Mutex::default(),
+            not_before: Mutex::default(),
             cancel,
             probing: tokio::sync::Mutex::default(),
             probes: AtomicU32::new(0),
@@ -151,6 +154,7 @@ impl Engine {
                     report = client.probe(fresh) => report,
                     () = watched.cancel.cancelled() => return Ok(probe),
                 };
+                *lock(&watched.not_before) = report.retry_after.map(|wait| Instant::now() + wait);
                 probe.outcome = report.outcome;
                 probe.http_status = report.http_status;
                 probe.version = report.version;

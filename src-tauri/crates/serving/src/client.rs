@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::protocol::{self, Answer, Call, ModelMetadata, ServingProtocol, predict_failure, status_failure};
+use crate::retry_after::retry_after;
 use crate::transport::{
     BodyObserver, ConnectionSlot, Exchange, ExchangeRequest, Failure, Limits, TlsProfile, Transport, Unobserved,
 };
@@ -47,6 +48,8 @@ pub struct ProbeReport {
     pub response_bytes: u32,
     /// What happened, to what; absent when all is well. At most 300 characters, never with a secret.
     pub detail: Option<String>,
+    /// How long the server asked not to be asked again, where it refused for having been asked too often (429).
+    pub retry_after: Option<Duration>,
     /// What a generated answer measured, where a prompt was sent and an answer began to come.
     pub generation: Option<Box<Generation>>,
 }
@@ -426,13 +429,29 @@ impl ModelClient {
         let Some(status) = exchange.status else {
             return Err(Failure::ours(UnknownReason::Internal, "the exchange ended without an answer or a reason"));
         };
-        status_failure(self.protocol.as_ref(), status, &exchange.body, is_health).map_or(Ok(()), Err)
+        match status_failure(self.protocol.as_ref(), status, &exchange.body, is_health) {
+            None => Ok(()),
+            Some(failure) => Err(match asked_wait(exchange, failure.outcome) {
+                None => failure,
+                Some(wait) => Failure::target(
+                    TargetFailure::RateLimited,
+                    format!("asked to wait {} s: {}", wait.as_secs(), failure.detail),
+                ),
+            }),
+        }
     }
 
     fn redacted(&self, mut failure: PredictFailure) -> PredictFailure {
         failure.detail = self.authorizer.redact_detail(&failure.detail);
         failure
     }
+}
+
+/// How long a server that limits its callers asked this one to wait. A busy or starting server (503) may ask too; it is
+/// asked all the same, since a watch has to see when it comes back.
+fn asked_wait(exchange: &Exchange, outcome: Outcome) -> Option<Duration> {
+    let is_limited = outcome == Outcome::TargetFailed(TargetFailure::RateLimited);
+    is_limited.then(|| retry_after(&exchange.headers)).flatten()
 }
 
 pub(crate) fn report(exchange: &Exchange, failure: Option<Failure>, version: Option<VersionId>) -> ProbeReport {
@@ -449,6 +468,7 @@ pub(crate) fn report(exchange: &Exchange, failure: Option<Failure>, version: Opt
         reused: exchange.reused,
         response_bytes: u32::try_from(exchange.body.len()).unwrap_or(u32::MAX),
         detail,
+        retry_after: asked_wait(exchange, outcome),
         generation: None,
     }
 }
@@ -464,6 +484,7 @@ pub(crate) fn untried(failure: Failure) -> ProbeReport {
         reused: false,
         response_bytes: 0,
         detail: Some(failure.detail),
+        retry_after: None,
         generation: None,
     }
 }

@@ -12,10 +12,13 @@ pub mod credential;
 pub mod detect;
 mod error;
 mod facets;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod generate;
 mod generation;
 pub mod metrics;
 pub mod protocol;
+mod retry_after;
 mod stream;
 mod text;
 pub mod transport;

@@ -1,4 +1,4 @@
-//! A gate in front of a server: it demands a bearer token and forwards what has it.
+//! A gate in front of a server: it demands a credential and forwards what has it.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,10 @@ use url::Url;
 use crate::RecordedRequest;
 use crate::request::read_request;
 
-/// A reverse proxy on a free loopback port. Without the token it answers 401 as real gateways do (RFC 6750 §3).
+/// Whether a request may pass.
+type Admits = dyn Fn(&RecordedRequest) -> bool + Send + Sync;
+
+/// A reverse proxy on a free loopback port. Without the credential it answers 401 as real gateways do (RFC 6750 §3).
 pub struct BearerGate {
     url: Url,
     requests: Arc<Mutex<Vec<RecordedRequest>>>,
@@ -21,6 +24,12 @@ pub struct BearerGate {
 impl BearerGate {
     /// Forwards requests with `Authorization: Bearer TOKEN` to a plain `http` server, without that header.
     pub async fn start(upstream: &Url, token: &str) -> Self {
+        let expected = format!("Bearer {token}");
+        Self::demanding(upstream, move |request| request.header("authorization") == Some(expected.as_str())).await
+    }
+
+    /// Forwards the requests that `admits` lets pass, without their `Authorization` header.
+    pub async fn demanding(upstream: &Url, admits: impl Fn(&RecordedRequest) -> bool + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a loopback port is free");
         let port = listener.local_addr().expect("a bound listener has an address").port();
         let requests: Arc<Mutex<Vec<RecordedRequest>>> = Arc::default();
@@ -30,13 +39,13 @@ impl BearerGate {
             upstream.host_str().expect("the upstream names a host"),
             upstream.port_or_known_default().expect("http has a port")
         );
-        let expected = format!("Bearer {token}");
+        let admits: Arc<Admits> = Arc::new(admits);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let (upstream, expected, recorded) = (upstream.clone(), expected.clone(), Arc::clone(&recorded));
+                let (upstream, admits, recorded) = (upstream.clone(), Arc::clone(&admits), Arc::clone(&recorded));
                 connections.spawn(async move {
-                    let _ = serve(stream, &upstream, &expected, &recorded).await;
+                    let _ = serve(stream, &upstream, &*admits, &recorded).await;
                 });
                 while connections.try_join_next().is_some() {}
             }
@@ -66,13 +75,13 @@ impl Drop for BearerGate {
 async fn serve(
     mut stream: TcpStream,
     upstream: &str,
-    expected: &str,
+    admits: &Admits,
     recorded: &Mutex<Vec<RecordedRequest>>,
 ) -> io::Result<()> {
     let Some(request) = read_request(&mut stream, 0).await? else { return Ok(()) };
     recorded.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
-    if request.header("authorization") != Some(expected) {
-        let body = r#"{"error":"a bearer token is required"}"#;
+    if !admits(&request) {
+        let body = r#"{"error":"a credential is required"}"#;
         let answer = format!(
             "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Bearer\r\ncontent-type: application/json\r\n\
              content-length: {}\r\nconnection: close\r\n\r\n{body}",

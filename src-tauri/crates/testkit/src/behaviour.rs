@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::{GzEncoder, ZlibEncoder};
 
 use crate::RecordedRequest;
 
@@ -132,6 +132,21 @@ impl Reply {
         let _ = encoder.write_all(body);
         self.body = encoder.finish().unwrap_or_default();
         self.with_header("content-encoding", "gzip")
+    }
+
+    /// With this body in zlib's form of deflate (RFC 9110 §8.4.1.2), and the header that says so.
+    #[must_use]
+    pub fn with_deflate_body(mut self, body: &[u8]) -> Self {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+        // Writing to memory does not fail.
+        let _ = encoder.write_all(body);
+        self.body = encoder.finish().unwrap_or_default();
+        self.with_header("content-encoding", "deflate")
+    }
+
+    /// The body, as it goes over the wire before chunks are made of it.
+    pub fn into_body(self) -> Vec<u8> {
+        self.body
     }
 
     /// Sent in chunks instead of with a length.

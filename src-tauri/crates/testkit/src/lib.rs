@@ -12,6 +12,7 @@ mod forward_proxy;
 mod request;
 mod server;
 mod wait;
+mod wire_server;
 
 pub use bearer_gate::BearerGate;
 pub use behaviour::{Behaviour, Reply, StreamEnd};
@@ -22,3 +23,4 @@ pub use forward_proxy::ForwardProxy;
 pub use request::RecordedRequest;
 pub use server::FakeServer;
 pub use wait::wait_until;
+pub use wire_server::{WireServer, read_head};

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pilothouse_domain::{Health, Outcome, TimestampMs};
-use pilothouse_testkit::{Behaviour, FakeServer};
+use pilothouse_testkit::{Behaviour, FakeServer, Reply};
 
 use crate::support::{Place, answer, eventually, json_endpoint, until_health};
 
@@ -79,6 +79,31 @@ async fn a_slow_endpoint_is_never_asked_twice_at_once_and_lateness_is_told() {
     for pair in starts.windows(2) {
         assert!(pair[1] - pair[0] >= delay, "two probes at once: {starts:?}");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_asks_to_wait_is_left_alone_until_then() {
+    let place = Place::new();
+    let engine = place.engine();
+    let limited = |wait: &str| Reply::json(429, r#"{"error":"slow down"}"#).with_header("retry-after", wait).into();
+    let patient = FakeServer::start(Behaviour::Script(vec![limited("3600"), answer()])).await;
+    let brief = FakeServer::start(Behaviour::Script(vec![limited("1"), answer()])).await;
+    let other = FakeServer::start(answer()).await;
+    let mut ids = Vec::new();
+    for (name, server) in [("patient", &patient), ("brief", &brief), ("other", &other)] {
+        ids.push(engine.add_endpoint(json_endpoint(name, server)).await.unwrap());
+    }
+    engine.watch().await.unwrap();
+    until_asked(&other, 5).await;
+    until_asked(&brief, 3).await;
+    assert_eq!(patient.requests().len(), 1, "an hour has not passed");
+    let mut said = Vec::new();
+    let mut each = |probe: &pilothouse_domain::Probe| said.extend(probe.detail.clone());
+    engine.store().read_samples(ids[0], TimestampMs(0), TimestampMs(i64::MAX), &mut |probe| each(probe)).unwrap();
+    assert_eq!(said, ["asked to wait 3600 s: the server answered 429: slow down"]);
+    // By hand it can be asked at once, and its answer ends the wait.
+    assert_eq!(engine.probe_now(ids[0]).await.unwrap().outcome, Outcome::Ok);
+    engine.stop().await;
 }
 
 #[tokio::test]

@@ -25,11 +25,11 @@ const ROUNDS: usize = 2;
 const TOTAL: Duration = Duration::from_secs(10);
 
 /// The routes that many servers have; each answers differently on each.
-const COMMON: [&str; 7] = ["/v2", "/v1/models", "/version", "/ping", "/openapi.json", "/health", "/"];
+pub(super) const COMMON: [&str; 7] = ["/v2", "/v1/models", "/version", "/ping", "/openapi.json", "/health", "/"];
 /// The routes asked at the origin when nothing is known below the pasted path.
 const AT_ORIGIN: [&str; 5] = ["/v2", "/v1/models", "/openapi.json", "/-/routes", "/"];
 /// The routes asked when the common ones explain nothing.
-const FURTHER: [&str; 3] = ["/-/routes", "/docs.json", "/metrics"];
+pub(super) const FURTHER: [&str; 3] = ["/-/routes", "/docs.json", "/metrics"];
 
 /// Below this, a reading explains nothing.
 const EXPLAINED: f64 = 0.35;

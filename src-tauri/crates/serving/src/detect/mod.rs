@@ -9,6 +9,8 @@ mod address;
 mod asking;
 mod cloud;
 mod finding;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod replay;
 mod reply;
 mod rules;
 

@@ -320,19 +320,26 @@ pub(crate) fn version(text: &str) -> Option<VersionId> {
 
 fn malformed(error: &serde_json::Error, body: &[u8], what: &str) -> Failure {
     use serde_json::error::Category;
-    match error.classify() {
-        Category::Data => {
-            Failure::target(TargetFailure::ProtocolViolation, format!("the answer is not {what}: {error}"))
-        }
-        Category::Syntax | Category::Eof | Category::Io => {
-            let begin: String = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
-            let seen = if body.is_empty() { "it is empty".to_owned() } else { format!("it begins with `{begin}`") };
-            Failure::target(
-                TargetFailure::BodyMalformed,
-                one_line(&format!("the answer is not JSON: {seen}"), DETAIL_LIMIT),
-            )
-        }
+    if error.classify() == Category::Data {
+        return Failure::target(TargetFailure::ProtocolViolation, format!("the answer is not {what}: {error}"));
     }
+    // The library names its limits by text alone.
+    let text = error.to_string();
+    let problem = if body.is_empty() {
+        "is not JSON: it is empty".to_owned()
+    } else if let Err(error) = std::str::from_utf8(body) {
+        format!("is not JSON: it is not UTF-8 from byte {} on", error.valid_up_to() + 1)
+    } else if text.starts_with("recursion limit") {
+        "is nested too deeply to be read".to_owned()
+    } else if text.starts_with("number out of range") {
+        format!("holds a number beyond every float: {text}")
+    } else if error.classify() == Category::Eof {
+        format!("ends too early to be JSON: {text}")
+    } else {
+        let begin = String::from_utf8_lossy(&body[..body.len().min(60)]);
+        format!("is not JSON: it begins with `{begin}`")
+    };
+    Failure::target(TargetFailure::BodyMalformed, one_line(&format!("the answer {problem}"), DETAIL_LIMIT))
 }
 
 /// What a protocol without predictions says when rows are to be predicted.
@@ -374,55 +381,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::fuzzing::{answers_to, protocols};
 
     pub(super) fn target(url: &str, protocol: Protocol, model: Option<&str>) -> Target {
         Target { model: model.map(str::to_owned), ..Target::new(url.parse().unwrap(), protocol) }
-    }
-
-    fn protocols() -> Vec<Box<dyn ServingProtocol>> {
-        let mut json = target("http://h/", Protocol::Json, None);
-        json.json = Some(pilothouse_domain::endpoint::JsonTemplate {
-            path: "predict".into(),
-            body: serde_json::json!({"x": "{{rows}}"}),
-            prediction: "/predictions".into(),
-            version: Some("/version".into()),
-            ..pilothouse_domain::endpoint::JsonTemplate::default()
-        });
-        let targets = [
-            target("http://h/", Protocol::OpenInference, Some("m")),
-            target("http://h/", Protocol::PredictV1, Some("m")),
-            target("http://h/", Protocol::TorchServe, Some("m")),
-            target("http://h/", Protocol::Mlflow, None),
-            json,
-            target("http://h/", Protocol::OpenAi, Some("m")),
-            target("http://h/", Protocol::Ollama, Some("m")),
-        ];
-        targets.iter().map(|target| of_target(target).unwrap()).collect()
-    }
-
-    fn read_everything(body: &[u8], rows: usize) {
-        for protocol in protocols() {
-            let _ = protocol.read_prediction(body, rows);
-            let _ = protocol.read_metadata(body);
-            let _ = protocol.read_health(body);
-            let _ = protocol.read_liveness(body);
-            let _ = protocol.read_readiness(body);
-            let _ = protocol.read_further(0, body, &mut ModelMetadata::default());
-            if let Some(generation) = protocol.generation() {
-                let _ = generation.read_part(body);
-            }
-            for status in [100, 200, 302, 400, 404, 418, 503, 999] {
-                let _ = status_failure(protocol.as_ref(), status, body, rows == 0);
-            }
-        }
-        let _ = read_repository_index(body);
     }
 
     proptest! {
         /// A response body of any bytes never panics.
         #[test]
         fn any_bytes_never_panic(body in proptest::collection::vec(any::<u8>(), 0..400), rows in 0_usize..5) {
-            read_everything(&body, rows);
+            answers_to(&body, rows);
         }
 
         /// Neither does a body that is nearly right: pieces of real answers in any order.
@@ -444,14 +413,14 @@ mod tests {
             ),
             rows in 0_usize..5,
         ) {
-            read_everything(pieces.concat().as_bytes(), rows);
+            answers_to(pieces.concat().as_bytes(), rows);
         }
     }
 
     #[test]
     fn deep_nesting_is_refused_not_overflowed() {
         let deep = format!(r#"{{"predictions":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-        read_everything(deep.as_bytes(), 1);
+        answers_to(deep.as_bytes(), 1);
     }
 
     #[test]

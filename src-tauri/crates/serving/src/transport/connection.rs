@@ -57,6 +57,12 @@ impl Connection {
         !self.sender.is_closed()
     }
 
+    /// Whether the last request has left entirely. A server may answer before it has read all of it; then the rest
+    /// stands in the way of the next one.
+    pub(super) fn is_free(&self) -> bool {
+        self.marks.sent().is_some()
+    }
+
     pub(super) fn leads_to(&self, url: &Url) -> bool {
         same_origin(&self.origin, url)
     }
@@ -142,7 +148,7 @@ pub(super) async fn open(
         .max_header_size(64 * 1024)
         .handshake(TokioIo::new(timed))
         .await
-        .map_err(|error| failure::of_exchange(&error, &place, false))?;
+        .map_err(|error| failure::of_exchange(&error, &place, None))?;
     let driver = tokio::spawn(async move {
         // The error reaches whoever waits for the answer; here it only ends the task.
         let _ = connection.await;

@@ -159,7 +159,7 @@ impl Transport {
         if let Some(mut connection) = kept {
             match hop.send(&mut connection, phases, observer).await {
                 Ok(answer) => {
-                    slot.connection = Some(connection);
+                    slot.connection = Some(connection).filter(Connection::is_free);
                     return (Ok(answer), true);
                 }
                 Err(lost) if lost.lost_unanswered => *phases = Phases::default(),
@@ -178,7 +178,7 @@ impl Transport {
             }
         };
         let answer = hop.send(&mut connection, phases, observer).await;
-        if answer.is_ok() {
+        if answer.is_ok() && connection.is_free() {
             slot.connection = Some(connection);
         }
         (answer, false)
@@ -210,8 +210,10 @@ impl Hop<'_> {
             lost_unanswered,
         };
         let request = self.build(connection).map_err(|failure| fail(failure, false))?;
-        if let Err(error) = connection.sender.ready().await {
-            return Err(fail(failure::of_exchange(&error, &place, false), true));
+        match timeout_at(self.deadline, connection.sender.ready()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(fail(failure::of_exchange(&error, &place, None), true)),
+            Err(_) => return Err(fail(total_timeout(&place), false)),
         }
 
         connection.marks.reset();
@@ -232,10 +234,10 @@ impl Hop<'_> {
             Ok(response) => response,
             Err(HeadFailure::Limit(failure)) => return Err(fail(failure, false)),
             Err(HeadFailure::Http(error)) => {
-                let answered = first.is_some();
-                let failure = failure::of_exchange(&error, &place, answered);
+                let begin = first.map(|_| connection.marks.first_bytes());
+                let failure = failure::of_exchange(&error, &place, begin);
                 let lost = failure.outcome == pilothouse_domain::Outcome::TargetFailed(TargetFailure::ConnectionReset)
-                    && !answered;
+                    && begin.is_none();
                 return Err(fail(failure, lost));
             }
         };
@@ -364,7 +366,8 @@ impl Hop<'_> {
                     }
                     return Ok(body);
                 }
-                Ok(Some(Err(error))) => return Err(failure::of_exchange(&error, place, true)),
+                // Its head was HTTP, so that the first bytes tell nothing more.
+                Ok(Some(Err(error))) => return Err(failure::of_exchange(&error, place, Some(*b"HTTP/1.1"))),
                 Ok(Some(Ok(frame))) => {
                     if let Some(data) = frame.data_ref() {
                         let at = Instant::now();

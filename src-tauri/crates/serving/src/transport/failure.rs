@@ -128,6 +128,11 @@ fn of_rustls(error: &rustls::Error, place: &str) -> Failure {
         rustls::Error::InvalidMessage(_) => {
             Failure::target(TargetFailure::TlsFailed, format!("{place} does not speak TLS; is it a http:// address?"))
         }
+        // RFC 7301 §3.2: none of the protocols that we offered; we offer HTTP/1.1 alone.
+        rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol) => Failure::target(
+            TargetFailure::TlsFailed,
+            format!("{place} does not speak HTTP/1.1 over TLS; give the address of its REST port"),
+        ),
         rustls::Error::AlertReceived(alert) => {
             Failure::target(TargetFailure::TlsFailed, format!("{place} refused the TLS connection: {alert:?}"))
         }
@@ -147,9 +152,13 @@ fn certificate_problem(problem: &rustls::CertificateError) -> String {
     }
 }
 
-/// An exchange on an open connection failed; `answered` says whether a byte of the answer had come.
-pub(crate) fn of_exchange(error: &hyper::Error, place: &str, answered: bool) -> Failure {
-    if let Some(io) = source_of::<io::Error>(error) {
+/// How an answer began, where its first byte has come: its first eight bytes, with zeros after its end.
+pub(crate) type Begin = Option<[u8; 8]>;
+
+/// An exchange on an open connection failed; `begin` is what had come of the answer.
+pub(crate) fn of_exchange(error: &hyper::Error, place: &str, begin: Begin) -> Failure {
+    let io = source_of::<io::Error>(error);
+    if let Some(io) = io {
         if let Some(failure) = of_own_resources(io) {
             return failure;
         }
@@ -159,13 +168,40 @@ pub(crate) fn of_exchange(error: &hyper::Error, place: &str, answered: bool) -> 
     }
     // hyper tells "head too large" apart by a method for servers only; its text is the one sign a client gets.
     if error.is_parse() && error.to_string().contains("too large") {
-        Failure::target(TargetFailure::ResponseTooLarge, format!("the headers of {place} are too large"))
-    } else if error.is_parse() {
-        Failure::target(TargetFailure::BodyMalformed, format!("{place} does not answer in HTTP/1.1: {error}"))
-    } else if answered {
-        Failure::target(TargetFailure::ConnectionReset, format!("{place} closed the connection within its answer"))
-    } else {
-        Failure::target(TargetFailure::ConnectionReset, format!("{place} closed the connection without an answer"))
+        return Failure::target(TargetFailure::ResponseTooLarge, format!("the headers of {place} are too large"));
+    }
+    let other = begin.and_then(other_protocol);
+    match (begin, other) {
+        (_, Some(other)) => Failure::target(TargetFailure::BodyMalformed, format!("{place} {other}")),
+        _ if error.is_parse() => {
+            Failure::target(TargetFailure::BodyMalformed, format!("{place} does not answer in HTTP/1.1: {error}"))
+        }
+        // What hyper's decoder of chunks calls a broken one; a connection's own errors have other kinds.
+        _ if io.is_some_and(|io| matches!(io.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)) => {
+            let problem = io.map(ToString::to_string).unwrap_or_default();
+            Failure::target(TargetFailure::BodyMalformed, format!("{place} sent a broken chunk: {problem}"))
+        }
+        (Some(_), _) => {
+            Failure::target(TargetFailure::ConnectionReset, format!("{place} closed the connection within its answer"))
+        }
+        (None, _) => {
+            Failure::target(TargetFailure::ConnectionReset, format!("{place} closed the connection without an answer"))
+        }
+    }
+}
+
+/// What is spoken instead of HTTP/1.1, where the first bytes of an answer tell.
+fn other_protocol(begin: [u8; 8]) -> Option<&'static str> {
+    match begin {
+        [b'S', b'S', b'H', b'-', ..] => Some("speaks SSH and not HTTP; is it the right port?"),
+        // RFC 8446 §5.1: an alert, or a handshake, of any version of TLS.
+        [0x15 | 0x16, 0x03, ..] => Some("speaks TLS on this port; begin the address with https://"),
+        // RFC 9113 §4.1: a frame of SETTINGS or GOAWAY on stream 0, not longer than the smallest limit of frames. A gRPC
+        // server says that first.
+        [0, _, _, 0x04 | 0x07, _, 0, 0, 0] => {
+            Some("speaks HTTP/2 alone on this port, as gRPC does; give the address of its REST port")
+        }
+        _ => None,
     }
 }
 
@@ -253,6 +289,21 @@ mod tests {
         assert_eq!(of_dns(&error, "h", true).outcome, expect);
         assert_eq!(of_connect(&error, "h:1", true).outcome, expect);
         assert_eq!(of_tls(&error, "h:1").outcome, expect);
+    }
+
+    #[test]
+    fn other_protocols_are_known_by_their_first_bytes() {
+        let check = |begin: &[u8; 8], expect: Option<&str>| {
+            let found = other_protocol(*begin);
+            assert_eq!(found.is_some(), expect.is_some(), "{begin:?}");
+            assert!(found.unwrap_or_default().contains(expect.unwrap_or_default()));
+        };
+        check(b"SSH-2.0-", Some("SSH"));
+        check(b"\x15\x03\x01\0\x02\x02\x28\0", Some("TLS"));
+        check(b"\0\0\x12\x04\0\0\0\0", Some("HTTP/2"));
+        check(b"\0\0\x08\x07\0\0\0\0", Some("HTTP/2"));
+        check(b"HTTP/1.1", None);
+        check(b"\0\0\0\0\0\0\0\0", None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A byte stream that remembers when the request had left and when the answer began.
+//! A byte stream that remembers when the request had left, and when and how the answer began.
 //!
 //! What it hides: where hyper writes, flushes and reads. What must stay true: marks are set on plaintext (above TLS), so
 //! that session tickets do not count as an answer; the stream itself is not changed.
@@ -19,16 +19,24 @@ pub(crate) struct IoMarks {
     /// Nanoseconds after `base`, plus one; 0: not yet.
     sent: AtomicU64,
     first_read: AtomicU64,
+    /// The first eight bytes of the answer, zeros after its end; they tell what is spoken where it is not HTTP.
+    first_bytes: AtomicU64,
 }
 
 impl IoMarks {
     pub(crate) fn new() -> Self {
-        Self { base: Instant::now(), sent: AtomicU64::new(0), first_read: AtomicU64::new(0) }
+        Self {
+            base: Instant::now(),
+            sent: AtomicU64::new(0),
+            first_read: AtomicU64::new(0),
+            first_bytes: AtomicU64::new(0),
+        }
     }
 
     /// Forgets the last exchange; called before each request.
     pub(crate) fn reset(&self) {
         self.sent.store(0, Ordering::Relaxed);
+        self.first_bytes.store(0, Ordering::Relaxed);
         self.first_read.store(0, Ordering::Release);
     }
 
@@ -40,6 +48,11 @@ impl IoMarks {
     /// When the first byte of the answer was read.
     pub(crate) fn first_read(&self) -> Option<Instant> {
         self.instant(self.first_read.load(Ordering::Acquire))
+    }
+
+    /// How the answer begins, in its first read; zeros where it was shorter.
+    pub(crate) fn first_bytes(&self) -> [u8; 8] {
+        self.first_bytes.load(Ordering::Acquire).to_be_bytes()
     }
 
     fn instant(&self, mark: u64) -> Option<Instant> {
@@ -80,6 +93,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedIo<S> {
         let before = buf.filled().len();
         let result = Pin::new(&mut this.inner).poll_read(cx, buf);
         if buf.filled().len() > before && this.marks.first_read.load(Ordering::Relaxed) == 0 {
+            let mut begin = [0; 8];
+            for (place, byte) in begin.iter_mut().zip(&buf.filled()[before..]) {
+                *place = *byte;
+            }
+            this.marks.first_bytes.store(u64::from_be_bytes(begin), Ordering::Relaxed);
             this.marks.first_read.store(this.marks.now(), Ordering::Release);
         }
         result
@@ -148,7 +166,8 @@ mod tests {
         let mut buffer = [0; 6];
         timed.read_exact(&mut buffer).await.unwrap();
         assert!(marks.first_read().unwrap() >= sent);
+        assert_eq!(&marks.first_bytes(), b"answer\0\0");
         marks.reset();
-        assert_eq!((marks.sent(), marks.first_read()), (None, None));
+        assert_eq!((marks.sent(), marks.first_read(), marks.first_bytes()), (None, None, [0; 8]));
     }
 }

@@ -6,6 +6,8 @@ mod control_client;
 mod detection;
 mod faults;
 mod generation;
+mod hostile;
+mod names;
 mod predictions;
 mod proxies;
 mod redirects;
