@@ -1,4 +1,4 @@
-//! Health routes by their usual names: of frameworks (BentoML, LitServe, KServe), of Kubernetes, of habit.
+//! Health routes by their usual names: of frameworks (`BentoML`, `LitServe`, KServe), of Kubernetes, of habit.
 
 use serde_json::Value;
 
