@@ -172,7 +172,10 @@ fn file_name(name: &str) -> String {
     if file.starts_with('.') {
         file.replace_range(..1, "-");
     }
-    if file != name || is_device(&file) {
+    if is_device(&file) {
+        file.insert(0, '-');
+    }
+    if file != name {
         file = format!("{file}-{}", hexadecimal(name.as_bytes(), 3));
     }
     file

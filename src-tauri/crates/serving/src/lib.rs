@@ -6,6 +6,7 @@
 //! this crate's transport is the only place that opens client sockets; a failure of ours is never reported as one of the
 //! target; no answer of any bytes panics; no credential appears in an error, a detail, a log or `Debug`.
 
+mod bounded_json;
 pub mod checks;
 pub mod client;
 pub mod credential;

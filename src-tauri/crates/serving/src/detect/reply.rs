@@ -5,6 +5,7 @@ use serde_json::Value;
 use url::{Position, Url};
 
 use super::address::Hints;
+use crate::bounded_json;
 use crate::text::{one_line, server_message};
 use crate::transport::{Exchange, Failure};
 
@@ -76,7 +77,7 @@ pub(super) struct Reply {
 
 impl Reply {
     pub(super) fn new(ask: Ask, status: Option<u16>, headers: HeaderMap, body: Vec<u8>) -> Self {
-        let json = serde_json::from_slice(&body).ok();
+        let json = bounded_json::from_slice(&body).ok();
         Self { ask, status, headers, body, json, failure: None }
     }
 

@@ -80,7 +80,7 @@ struct Line {
 
 /// Reads an answer; `None` when it is not one of Prometheus.
 pub(super) fn read(body: &[u8]) -> Option<Result<Vec<PrometheusSeries>, MetricsFailure>> {
-    let data = match serde_json::from_slice(body).ok()? {
+    let data = match crate::bounded_json::from_slice(body).ok()? {
         Answer::Success { data } => data,
         Answer::Error { kind, error } => {
             return Some(Err(MetricsFailure::answer(format!("Prometheus refuses the query: {kind}: {error}"))));

@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use pilothouse_domain::Cell;
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use crate::bounded_json;
 
 /// Appends a cell as JSON. A number that JSON cannot hold becomes `null`.
 pub(super) fn write_cell(out: &mut Vec<u8>, cell: &Cell) {
@@ -129,14 +131,19 @@ pub(super) struct Rows(pub(super) Vec<Vec<Cell>>);
 impl<'de> Deserialize<'de> for Rows {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let rows: Vec<FlatCells> = Vec::deserialize(deserializer)?;
-        Ok(Self(rows.into_iter().map(|row| row.0).collect()))
+        // A row of one cell has room for four until then.
+        let exactly = |mut row: FlatCells| {
+            row.0.shrink_to_fit();
+            row.0
+        };
+        Ok(Self(rows.into_iter().map(exactly).collect()))
     }
 }
 
 /// Parses JSON, and if that fails, JSON in which bare `NaN` and infinities are read as `null`.
-pub(super) fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, serde_json::Error> {
-    serde_json::from_slice(body).or_else(|error| match without_bare_constants(body) {
-        Cow::Owned(repaired) => serde_json::from_slice(&repaired),
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+    bounded_json::from_slice(body).or_else(|error| match without_bare_constants(body) {
+        Cow::Owned(repaired) => bounded_json::from_slice(&repaired),
         Cow::Borrowed(_) => Err(error),
     })
 }

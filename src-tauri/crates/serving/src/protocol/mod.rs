@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::ServingError;
+use crate::bounded_json::TOO_HEAVY;
 use crate::generation::TextGeneration;
 use crate::text::{DETAIL_LIMIT, one_line, server_message};
 use crate::transport::Failure;
@@ -320,6 +321,9 @@ pub(crate) fn version(text: &str) -> Option<VersionId> {
 
 fn malformed(error: &serde_json::Error, body: &[u8], what: &str) -> Failure {
     use serde_json::error::Category;
+    if error.to_string().starts_with(TOO_HEAVY) {
+        return Failure::target(TargetFailure::ResponseTooLarge, format!("the answer holds {error}"));
+    }
     if error.classify() == Category::Data {
         return Failure::target(TargetFailure::ProtocolViolation, format!("the answer is not {what}: {error}"));
     }
