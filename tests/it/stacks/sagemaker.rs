@@ -1,23 +1,12 @@
 //! Amazon `SageMaker`'s runtime, emulated: the model is a fixed answer, signatures and policies are really checked.
 
-use pilothouse_api::types::{AuthDraft, AwsSourceDraft, ConnectTestRequest, JsonDraft, SecretSetRequest};
+use pilothouse_api::types::{AuthDraft, AwsSourceDraft, ConnectTestRequest, SecretSetRequest};
 use pilothouse_tests::{AwsAccess, RealServer};
 
 use super::conformance::{Access, Asked, SECRET, Stack, TWO_TUMOURS, Version, conforms};
 use crate::support::{draft, open};
 
-const TEMPLATE: &str = r#"{"instances": "{{rows}}"}"#;
-
-fn invocations() -> JsonDraft {
-    JsonDraft {
-        path: "/endpoints/tumours/invocations".into(),
-        body: TEMPLATE.into(),
-        prediction: "/predictions".into(),
-        version: None,
-        live: None,
-        ready: None,
-    }
-}
+const ENDPOINT: &str = "tumours";
 
 fn signed(access: &AwsAccess) -> AuthDraft {
     AuthDraft::AwsSigv4 {
@@ -39,15 +28,16 @@ async fn sagemaker() {
         start: RealServer::moto,
         detected: None,
         settings: |_, draft| {
-            draft.protocol = "json".into();
-            draft.json = Some(invocations());
+            draft.protocol = "sagemaker".into();
+            draft.model = Some(ENDPOINT.into());
+            draft.payload = "instances".into();
         },
         access: Access::Own(|server| {
             let access = server.make_sagemaker_endpoint();
             (signed(&access), access.secret_access_key)
         }),
         asked: Asked::Rows(TWO_TUMOURS),
-        version: Version::Untold,
+        version: Version::Is("v1"),
     })
     .await;
 }
@@ -58,8 +48,9 @@ async fn a_wrong_secret_key_is_refused_by_the_server() {
     let access = server.make_sagemaker_endpoint();
     let folder = tempfile::tempdir().unwrap();
     let api = open(&folder.path().join("pilothouse.db"));
-    let mut wanted = draft("SageMaker", server.url.as_str(), "json");
-    wanted.json = Some(invocations());
+    let mut wanted = draft("SageMaker", server.url.as_str(), "sagemaker");
+    wanted.model = Some(ENDPOINT.into());
+    wanted.payload = "instances".into();
     wanted.auth = signed(&access);
     wanted.probe_rows =
         Some(r#"[{"mean radius": 20.5, "mean texture": 21}, {"mean radius": 11, "mean texture": 14}]"#.into());

@@ -168,6 +168,10 @@ const PROTOCOLS: Record<string, string> = {
   openai: "OpenAI API",
   ollama: "Ollama",
   json: "JSON over HTTP",
+  sagemaker: "Amazon SageMaker",
+  azureml: "Azure ML",
+  vertex: "Vertex AI",
+  databricks: "Databricks",
 };
 
 /** A serving protocol's name for people. */

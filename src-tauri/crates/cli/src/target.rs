@@ -22,19 +22,20 @@ pub(crate) struct ModelOptions {
     /// How the server is spoken to; without it the server is asked what it is
     #[arg(long, value_enum)]
     pub(crate) protocol: Option<ProtocolWord>,
-    /// The model's name, where a server holds several
+    /// The model's name, where a server holds several; sagemaker and databricks: the endpoint's name
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// A fixed version to call, in place of the one served by default; for v1 a word is a version label
+    /// A fixed version to call, in place of the one served by default; for v1 a word is a version label; for clouds the
+    /// production variant, deployment or served entity
     #[arg(long, value_name = "VERSION")]
     pub(crate) model_version: Option<String>,
     /// torchserve: base URL of its management API; without it port 8081 of the same host is tried
     #[arg(long, value_name = "U")]
     pub(crate) management_url: Option<String>,
-    /// mlflow and v1: how rows are written
+    /// mlflow, v1 and clouds: how rows are written
     #[arg(long, value_enum, default_value_t)]
     pub(crate) payload: PayloadWord,
-    /// For the protocols json and torchserve: a JSON file {"path", "body", "prediction", "version", "live", "ready"}
+    /// For the protocols json and torchserve, and for clouds: a JSON file {"path", "body", "prediction", "version", "live", "ready"}
     #[arg(long, value_name = "FILE")]
     pub(crate) request_template: Option<PathBuf>,
     #[command(flatten)]
@@ -60,6 +61,14 @@ pub(crate) enum ProtocolWord {
     Openai,
     /// Ollama's own API
     Ollama,
+    /// Amazon SageMaker's runtime
+    Sagemaker,
+    /// Azure Machine Learning online endpoint
+    Azureml,
+    /// Google Vertex AI endpoint
+    Vertex,
+    /// Databricks model serving
+    Databricks,
 }
 
 impl From<ProtocolWord> for Protocol {
@@ -72,6 +81,10 @@ impl From<ProtocolWord> for Protocol {
             ProtocolWord::Json => Self::Json,
             ProtocolWord::Openai => Self::OpenAi,
             ProtocolWord::Ollama => Self::Ollama,
+            ProtocolWord::Sagemaker => Self::SageMaker,
+            ProtocolWord::Azureml => Self::AzureMl,
+            ProtocolWord::Vertex => Self::Vertex,
+            ProtocolWord::Databricks => Self::Databricks,
         }
     }
 }
@@ -92,6 +105,13 @@ pub(crate) enum PayloadWord {
     Inputs,
     /// By row
     Instances,
+    /// For sagemaker: comma-separated values without a heading line
+    Csv,
+    /// For azureml: columns, index and rows apart, as MLflow models take them
+    #[value(name = "input_data")]
+    InputData,
+    /// For azureml: a list of lists
+    Data,
 }
 
 impl From<PayloadWord> for PayloadForm {
@@ -102,6 +122,9 @@ impl From<PayloadWord> for PayloadForm {
             PayloadWord::DataframeRecords => Self::DataframeRecords,
             PayloadWord::Inputs => Self::Inputs,
             PayloadWord::Instances => Self::Instances,
+            PayloadWord::Csv => Self::Csv,
+            PayloadWord::InputData => Self::InputData,
+            PayloadWord::Data => Self::Data,
         }
     }
 }
@@ -161,7 +184,7 @@ impl ModelOptions {
             let found = detect(transport, url, &self.access).await?;
             target.protocol = found.protocol.ok_or_else(|| {
                 Failure::usage(format!("no known protocol was recognised at {}", target.url))
-                    .hint("name it with --protocol v2, v1, torchserve, mlflow, json, openai or ollama")
+                    .hint(format!("name it with --protocol {}", Protocol::ALL.map(Protocol::as_str).join(", ")))
             })?;
             if target.protocol == Protocol::Json {
                 target.json = target.json.or(found.template);

@@ -89,12 +89,33 @@ pub enum Protocol {
     OpenAi,
     /// Ollama's own API.
     Ollama,
+    /// An endpoint of Amazon `SageMaker`, through its runtime.
+    #[serde(rename = "sagemaker")]
+    SageMaker,
+    /// An online endpoint of Azure Machine Learning.
+    #[serde(rename = "azureml")]
+    AzureMl,
+    /// An endpoint of Google Vertex AI.
+    Vertex,
+    /// A serving endpoint of Databricks.
+    Databricks,
 }
 
 impl Protocol {
     /// Every protocol.
-    pub const ALL: [Self; 7] =
-        [Self::OpenInference, Self::PredictV1, Self::TorchServe, Self::Mlflow, Self::OpenAi, Self::Ollama, Self::Json];
+    pub const ALL: [Self; 11] = [
+        Self::OpenInference,
+        Self::PredictV1,
+        Self::TorchServe,
+        Self::Mlflow,
+        Self::SageMaker,
+        Self::AzureMl,
+        Self::Vertex,
+        Self::Databricks,
+        Self::OpenAi,
+        Self::Ollama,
+        Self::Json,
+    ];
 
     /// The word used in configuration, CLI and API.
     pub const fn as_str(self) -> &'static str {
@@ -106,6 +127,10 @@ impl Protocol {
             Self::Json => "json",
             Self::OpenAi => "openai",
             Self::Ollama => "ollama",
+            Self::SageMaker => "sagemaker",
+            Self::AzureMl => "azureml",
+            Self::Vertex => "vertex",
+            Self::Databricks => "databricks",
         }
     }
 
@@ -121,7 +146,13 @@ impl Protocol {
 
     /// Whether a server of this protocol holds models by name, so that a prediction needs one.
     pub const fn names_models(self) -> bool {
-        matches!(self, Self::OpenInference | Self::PredictV1 | Self::TorchServe)
+        matches!(self, Self::OpenInference | Self::PredictV1 | Self::TorchServe | Self::SageMaker | Self::Databricks)
+    }
+
+    /// Whether its endpoints divide their traffic among several versions as a matter of course, so that one answer's version
+    /// is not the version of the endpoint.
+    pub const fn divides_traffic(self) -> bool {
+        matches!(self, Self::SageMaker | Self::AzureMl | Self::Vertex | Self::Databricks)
     }
 
     /// What a person should know about servers of this protocol before relying on them; none for most.
@@ -140,8 +171,9 @@ impl Protocol {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PayloadForm {
-    /// What every server of the protocol accepts: `dataframe_split` for MLflow; for V1 `instances`, as rows of numbers or,
-    /// where the server's metadata name the columns as inputs, as objects.
+    /// What most servers of the protocol accept: `dataframe_split` for MLflow and Databricks; for V1 and Vertex AI
+    /// `instances`, as rows of numbers or, where the server's metadata name the columns as inputs, as objects; `csv` for
+    /// `SageMaker`, `input_data` for Azure ML.
     #[default]
     Auto,
     /// `{"dataframe_split": {"columns": […], "data": [[…]]}}` (MLflow).
@@ -152,12 +184,26 @@ pub enum PayloadForm {
     Inputs,
     /// By row: `{"instances": [{column: value}]}`.
     Instances,
+    /// Lines of values between commas, without a heading line, as `text/csv` (`SageMaker`'s built-in algorithms).
+    Csv,
+    /// `{"input_data": {"columns": […], "index": […], "data": [[…]]}}` (MLflow models on Azure ML).
+    InputData,
+    /// `{"data": [[…]]}` (scoring scripts on Azure ML, by convention).
+    Data,
 }
 
 impl PayloadForm {
     /// Every form.
-    pub const ALL: [Self; 5] =
-        [Self::Auto, Self::DataframeSplit, Self::DataframeRecords, Self::Inputs, Self::Instances];
+    pub const ALL: [Self; 8] = [
+        Self::Auto,
+        Self::DataframeSplit,
+        Self::DataframeRecords,
+        Self::Inputs,
+        Self::Instances,
+        Self::Csv,
+        Self::InputData,
+        Self::Data,
+    ];
 
     /// The word used in configuration, CLI and API.
     pub const fn as_str(self) -> &'static str {
@@ -167,6 +213,9 @@ impl PayloadForm {
             Self::DataframeRecords => "dataframe_records",
             Self::Inputs => "inputs",
             Self::Instances => "instances",
+            Self::Csv => "csv",
+            Self::InputData => "input_data",
+            Self::Data => "data",
         }
     }
 
@@ -175,11 +224,23 @@ impl PayloadForm {
         Self::ALL.into_iter().find(|form| form.as_str() == text)
     }
 
+    /// This form, or `usual` where it is left to the protocol.
+    #[must_use]
+    pub const fn or(self, usual: Self) -> Self {
+        match self {
+            Self::Auto => usual,
+            form => form,
+        }
+    }
+
     /// Whether servers of `protocol` know this form.
     pub const fn fits(self, protocol: Protocol) -> bool {
         match protocol {
-            Protocol::Mlflow => true,
+            Protocol::Mlflow | Protocol::Databricks => !matches!(self, Self::Csv | Self::InputData | Self::Data),
+            Protocol::SageMaker => !matches!(self, Self::InputData | Self::Data),
+            Protocol::AzureMl => !matches!(self, Self::Csv),
             Protocol::PredictV1 => matches!(self, Self::Auto | Self::Inputs | Self::Instances),
+            Protocol::Vertex => matches!(self, Self::Auto | Self::Instances),
             _ => matches!(self, Self::Auto),
         }
     }
@@ -195,7 +256,7 @@ pub struct Target {
     /// The model's name, where a server holds several.
     pub model: Option<String>,
     /// A fixed version to call; `None`: whatever the server serves by default. For [`Protocol::PredictV1`] a word that is
-    /// no number is a version label.
+    /// no number is a version label. For clouds it is the production variant, deployment or served entity by its name.
     #[serde(default)]
     pub model_version: Option<String>,
     /// For [`Protocol::TorchServe`]: the base URL of its management API; `None`: port 8081 of the same host is tried.
@@ -204,8 +265,8 @@ pub struct Target {
     /// How rows are written, where the protocol has several forms.
     #[serde(default)]
     pub payload: PayloadForm,
-    /// For [`Protocol::Json`], and where a TorchServe handler wants a body of its own: the request and where the
-    /// prediction stands.
+    /// For [`Protocol::Json`], and where a TorchServe handler or a model in a cloud wants a body of its own: the request
+    /// and where the prediction stands.
     #[serde(default)]
     pub json: Option<JsonTemplate>,
     /// Credential, by reference.
@@ -255,6 +316,34 @@ impl Target {
         }
         if self.protocol == Protocol::PredictV1 && self.model.is_none() {
             return invalid("model", "is needed for the protocol `v1`: its routes name the model".into());
+        }
+        if let Some(route) = match self.protocol {
+            Protocol::SageMaker => Some("endpoints"),
+            Protocol::Databricks => Some("serving-endpoints"),
+            _ => None,
+        } && self.model.is_none()
+            && !self.url.path().contains(&format!("/{route}/"))
+        {
+            return invalid(
+                "model",
+                format!("is needed for the protocol `{}`: the endpoint's name in the cloud", self.protocol.as_str()),
+            );
+        }
+        if self.protocol == Protocol::Vertex {
+            if !self.url.path().contains("/endpoints/") {
+                return invalid(
+                    "url",
+                    "must name the endpoint: https://REGION-aiplatform.googleapis.com/v1/projects/P/locations/L/endpoints/ID"
+                        .into(),
+                );
+            }
+            if self.model_version.is_some() {
+                return invalid(
+                    "model_version",
+                    "cannot be set for the protocol `vertex`: Vertex AI alone chooses the deployed model of each request"
+                        .into(),
+                );
+            }
         }
         if !self.payload.fits(self.protocol) {
             return invalid(

@@ -275,7 +275,7 @@ impl ModelClient {
         let mut version = None;
         let result = self.accept(&exchange, false).and_then(|()| {
             let answer = self.protocol.read_prediction(&exchange.body, input.rows.len())?;
-            version.clone_from(&answer.version);
+            version = answer.version.clone().or_else(|| self.protocol.answering_version(&exchange.headers));
             checks::check(&answer, &self.target.checks, metadata.as_deref())
         });
         if let Err(failure) = &result {
@@ -308,7 +308,10 @@ impl ModelClient {
         let exchange = self.pooled(&call).await;
         self.accept(&exchange, false)
             .and_then(|()| self.protocol.read_prediction(&exchange.body, table.rows.len()))
-            .map(|answer| (answer, exchange.status))
+            .map(|mut answer| {
+                answer.version = answer.version.or_else(|| self.protocol.answering_version(&exchange.headers));
+                (answer, exchange.status)
+            })
             .map_err(|failure| {
                 self.doubt_metadata(failure.outcome);
                 predict_failure(failure, exchange.status)

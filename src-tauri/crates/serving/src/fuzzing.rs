@@ -46,13 +46,21 @@ pub fn detection(bytes: &[u8]) {
     }
 }
 
-/// Every protocol, bound to a target that uses all of its settings.
+/// Every protocol, bound to a target that uses all of its settings, and, where that is another way of reading, to one without
+/// a template.
 pub(crate) fn protocols() -> Vec<Box<dyn ServingProtocol>> {
-    Protocol::ALL.iter().filter_map(|protocol| of_target(&target(*protocol)).ok()).collect()
+    let all = Protocol::ALL.iter().map(|protocol| target(*protocol));
+    let bare = Protocol::ALL.iter().filter(|protocol| protocol.divides_traffic());
+    let bare = bare.map(|protocol| Target { json: None, ..target(*protocol) });
+    all.chain(bare).filter_map(|target| of_target(&target).ok()).collect()
 }
 
 fn target(protocol: Protocol) -> Target {
-    let url = url::Url::parse("http://h/").expect("the URL is valid");
+    let url = match protocol {
+        Protocol::Vertex => "http://h/v1/projects/p/locations/l/endpoints/1",
+        _ => "http://h/",
+    };
+    let url = url::Url::parse(url).expect("the URL is valid");
     let json = JsonTemplate {
         path: "predict".into(),
         body: serde_json::json!({"x": "{{rows}}"}),

@@ -30,6 +30,15 @@ pub(crate) fn one_line(text: &str, limit: usize) -> String {
     line
 }
 
+/// A segment of a URL's path as text.
+pub(crate) fn percent_decoded(segment: &str) -> String {
+    // A query pair is the one decoder that `url` offers; `+` must not become a blank on the way.
+    let text = format!("x={}", segment.replace('+', "%2B"));
+    url::form_urlencoded::parse(text.as_bytes())
+        .next()
+        .map_or_else(|| segment.to_owned(), |(_, value)| value.into_owned())
+}
+
 /// Marks that reorder or hide text: a server's message must not rewrite the line it is shown on.
 const fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')

@@ -1141,7 +1141,7 @@ environment: string,
  */
 url: string, 
 /**
- * `v2`, `v1`, `torchserve`, `mlflow`, `json`, `openai` or `ollama`.
+ * `v2`, `v1`, `torchserve`, `mlflow`, `sagemaker`, `azureml`, `vertex`, `databricks`, `json`, `openai` or `ollama`.
  */
 protocol: string, 
 /**
@@ -1149,7 +1149,8 @@ protocol: string,
  */
 model: string | null, 
 /**
- * Fixed version to call; for `v1` a word that is no number is a version label.
+ * Fixed version to call; for `v1` a word that is no number is a version label; for clouds the production variant,
+ * deployment or served entity.
  */
 model_version: string | null, 
 /**
@@ -1157,7 +1158,8 @@ model_version: string | null,
  */
 management_url: string | null, 
 /**
- * For `mlflow` and `v1`: `auto`, `dataframe_split`, `dataframe_records`, `inputs` or `instances`.
+ * For `mlflow`, `v1` and clouds: `auto`, `dataframe_split`, `dataframe_records`, `inputs`, `instances`, `csv`,
+ * `input_data` or `data`.
  */
 payload: string, 
 /**
@@ -1197,7 +1199,7 @@ client_certificate_file: string | null,
  */
 client_key_secret: string | null, 
 /**
- * For `json`, and for `torchserve` where its handler wants a body of its own.
+ * For `json`, and for `torchserve` and clouds where the model wants a body of its own.
  */
 json: JsonDraft | null, 
 /**

@@ -54,7 +54,20 @@ export function checkOfKind(kind: AnswerCheckDraft["kind"], text: string): Answe
 }
 
 /** Protocols whose servers hold models by name. */
-export const NAMES_MODELS: ReadonlySet<string> = new Set(["v2", "v1", "torchserve"]);
+export const NAMES_MODELS: ReadonlySet<string> = new Set(["v2", "v1", "torchserve", "sagemaker", "databricks"]);
+
+/** Endpoints in a cloud: they have a name there, and divide their traffic among several versions. */
+export const CLOUDS: ReadonlySet<string> = new Set(["sagemaker", "azureml", "vertex", "databricks"]);
+
+/** What a cloud calls the version that a request can be addressed to; Vertex AI offers no such thing. */
+export const VERSION_LABEL: Record<string, string> = {
+  v2: "Version to call",
+  v1: "Version or label to call",
+  torchserve: "Version to call",
+  sagemaker: "Production variant to call",
+  azureml: "Deployment to call",
+  databricks: "Served entity to call",
+};
 
 /** Protocols of servers that generate text: they are sent prompts and no rows. */
 export const GENERATES_TEXT: ReadonlySet<string> = new Set(["openai", "ollama"]);
@@ -73,13 +86,44 @@ export const PAYLOADS: Record<string, [string, string][]> = {
     ["instances", "instances, by row with names"],
     ["inputs", "inputs, by column"],
   ],
+  sagemaker: [
+    ["auto", "Automatic (CSV)"],
+    ["csv", "CSV without a heading line"],
+    ["instances", "instances, by row"],
+    ["inputs", "inputs, by column"],
+    ["dataframe_split", "dataframe_split"],
+    ["dataframe_records", "dataframe_records"],
+  ],
+  azureml: [
+    ["auto", "Automatic (input_data)"],
+    ["input_data", "input_data, for MLflow models"],
+    ["data", "data, a list of lists"],
+    ["instances", "instances, by row"],
+    ["inputs", "inputs, by column"],
+    ["dataframe_split", "dataframe_split"],
+    ["dataframe_records", "dataframe_records"],
+  ],
+  vertex: [
+    ["auto", "Automatic (instances)"],
+    ["instances", "instances, by row with names"],
+  ],
+  databricks: [
+    ["auto", "Automatic (dataframe_split)"],
+    ["dataframe_split", "dataframe_split"],
+    ["dataframe_records", "dataframe_records"],
+    ["inputs", "inputs, by column"],
+    ["instances", "instances, by row"],
+  ],
 };
 
 /** Whether a request of this protocol can be described by a template. */
-export const takesTemplate = (protocol: string): boolean => protocol === "json" || protocol === "torchserve";
+export const takesTemplate = (protocol: string): boolean => protocol === "json" || protocol === "torchserve" || CLOUDS.has(protocol);
 
 /** A template to start from, for a TorchServe handler that takes one row. */
 export const handlerJson = (): JsonDraft => ({ path: "", body: '{"x": "{{row}}"}', prediction: "/y", version: null, live: null, ready: null });
+
+/** A template to start from, for a model in a cloud whose container wants a body of its own. */
+export const containerJson = (): JsonDraft => ({ path: "", body: '{"instances": "{{rows}}"}', prediction: "/predictions", version: null, live: null, ready: null });
 
 /** The draft spoken to in another protocol: what only the old one has is left behind. */
 export function withProtocol(draft: EndpointDraft, protocol: string): EndpointDraft {
@@ -88,7 +132,8 @@ export function withProtocol(draft: EndpointDraft, protocol: string): EndpointDr
     protocol,
     json: protocol === "json" ? (draft.json ?? emptyJson()) : null,
     payload: PAYLOADS[protocol]?.some(([form]) => form === draft.payload) ? draft.payload : "auto",
-    management_url: protocol === "torchserve" ? draft.management_url : null,
+    management_url: protocol === draft.protocol ? draft.management_url : null,
+    model_version: VERSION_LABEL[protocol] ? draft.model_version : null,
     prompts: GENERATES_TEXT.has(protocol) ? (draft.prompts ?? emptyPrompts()) : null,
     probe_rows: GENERATES_TEXT.has(protocol) ? null : draft.probe_rows,
     golden_set: GENERATES_TEXT.has(protocol) ? null : draft.golden_set,

@@ -318,15 +318,17 @@ border! {
         pub environment: String,
         /// Base URL.
         pub url: String,
-        /// `v2`, `v1`, `torchserve`, `mlflow`, `json`, `openai` or `ollama`.
+        /// `v2`, `v1`, `torchserve`, `mlflow`, `sagemaker`, `azureml`, `vertex`, `databricks`, `json`, `openai` or `ollama`.
         pub protocol: String,
         /// Model name on the server.
         pub model: Option<String>,
-        /// Fixed version to call; for `v1` a word that is no number is a version label.
+        /// Fixed version to call; for `v1` a word that is no number is a version label; for clouds the production variant,
+        /// deployment or served entity.
         pub model_version: Option<String>,
         /// For `torchserve`: base URL of its management API; `null`: port 8081 of the same host is tried.
         pub management_url: Option<String>,
-        /// For `mlflow` and `v1`: `auto`, `dataframe_split`, `dataframe_records`, `inputs` or `instances`.
+        /// For `mlflow`, `v1` and clouds: `auto`, `dataframe_split`, `dataframe_records`, `inputs`, `instances`, `csv`,
+        /// `input_data` or `data`.
         pub payload: String,
         /// Milliseconds between probes.
         pub interval_ms: u32,
@@ -346,7 +348,7 @@ border! {
         pub client_certificate_file: Option<String>,
         /// The keyring's name of the client certificate's private key.
         pub client_key_secret: Option<String>,
-        /// For `json`, and for `torchserve` where its handler wants a body of its own.
+        /// For `json`, and for `torchserve` and clouds where the model wants a body of its own.
         pub json: Option<JsonDraft>,
         /// Rows sent by each probe: JSON array of objects; `null`: only the health route is asked.
         pub probe_rows: Option<String>,

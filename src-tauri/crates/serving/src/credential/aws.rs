@@ -1,6 +1,7 @@
 //! AWS Signature Version 4, through AWS's own signing crate.
 //!
-//! Signed are the host, the content type, every `x-amz-*` header and the body; what a proxy may change is not.
+//! Signed are the host, the content type, every `x-amz-*` and `x-amzn-*` header and the body; what a proxy may change is
+//! not. AWS demands the first kind only; its SDKs sign the second as well (boto3 1.44.5, a request with a target variant).
 
 use std::fmt;
 use std::sync::Arc;
@@ -117,7 +118,7 @@ impl AwsIdentity {
             Failure::ours(UnknownReason::Misconfigured, format!("the request cannot be signed: {why}"))
         };
         let content_type = request.content_type.map(|value| (CONTENT_TYPE, value.clone()));
-        let own = request.headers.iter().filter(|(name, _)| name.as_str().starts_with("x-amz-")).cloned();
+        let own = request.headers.iter().filter(|(name, _)| name.as_str().starts_with("x-amz")).cloned();
         let headers: Vec<(HeaderName, HeaderValue)> = own.chain(content_type).collect();
         let headers = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
         let url = &request.url[..Position::AfterQuery];

@@ -2,6 +2,8 @@
 
 use url::Url;
 
+use crate::text::percent_decoded;
+
 /// What the pasted URL said beside its base.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Hints {
@@ -78,14 +80,6 @@ pub(super) fn base_of(url: &Url) -> (Url, Hints) {
     base.set_path(&segments[..route].join("/"));
     base.set_query(None);
     (base, hints)
-}
-
-pub(super) fn percent_decoded(segment: &str) -> String {
-    // A query pair is the one decoder that `url` offers; `+` must not become a blank on the way.
-    let text = format!("x={}", segment.replace('+', "%2B"));
-    url::form_urlencoded::parse(text.as_bytes())
-        .next()
-        .map_or_else(|| segment.to_owned(), |(_, value)| value.into_owned())
 }
 
 #[cfg(test)]

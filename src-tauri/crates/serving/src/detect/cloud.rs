@@ -4,11 +4,13 @@
 //! Databricks, Hugging Face, `OpenAI`), and the requests of their official SDKs: boto3 1.44.5, azure-ai-ml 1.35.2,
 //! google-cloud-aiplatform 2.7.0, databricks-sdk 0.156.0.
 
+use pilothouse_domain::Protocol;
 use url::Url;
 
 use super::DetectedModel;
-use super::address::percent_decoded;
 use super::finding::{CredentialHint, Finding, Need, Role};
+use crate::protocol::endpoint_url;
+use crate::text::percent_decoded;
 
 /// What an address of a known cloud is, with its base; `None` for every other address.
 pub(super) fn recognise(url: &Url) -> Option<(Url, Finding)> {
@@ -29,6 +31,12 @@ pub(super) fn recognise(url: &Url) -> Option<(Url, Finding)> {
         host if host.ends_with(".openai.azure.com") => "/openai",
         _ => "",
     });
+    // These are addressed by a path of their own and not by a name.
+    match finding.protocol() {
+        Some(Protocol::Vertex) => base = endpoint_url(url).unwrap_or(base),
+        Some(Protocol::AzureMl) if path.last() != Some(&"score") => base.set_path(url.path()),
+        _ => {}
+    }
     Some((base, finding.saw(format!("the host name `{host}` says it; nothing was asked"))))
 }
 
@@ -98,7 +106,7 @@ fn vertex(host: &str, path: &[&str]) -> Option<Finding> {
         return None;
     }
     let id = path.iter().position(|part| *part == "endpoints").and_then(|at| path.get(at + 1));
-    let id = id.map(|id| id.split(':').next().unwrap_or(id));
+    let id = id.map(|id| id.split(':').next().unwrap_or(id)).filter(|id| !id.is_empty());
     let why = "Vertex AI wants a Google access token: the JSON key of a service account with the role Vertex AI User";
     let mut finding = Finding::model("vertex", "Google Vertex AI endpoint", "vertex", 0.99)
         .needing(Need::credential(CredentialHint::GoogleServiceAccount, why));
@@ -159,6 +167,7 @@ mod tests {
                 });
                 assert_eq!(credential, hint, "{url}");
                 assert!(base.query().is_none() && found.confidence > 0.9);
+                assert!(found.protocol().is_some() || found.role == Role::ControlPlane, "{url} is spoken");
             };
         let aws = |region: &str| Some(CredentialHint::AwsSigv4 { region: Some(region.into()) });
         let runtime = "https://runtime.sagemaker.eu-west-1.amazonaws.com/endpoints/churn/invocations";
@@ -178,6 +187,21 @@ mod tests {
         check(workspace, "databricks", Some("churn"), bearer.clone(), Some("/serving-endpoints/churn/invocations"));
         check("https://api.openai.com/v1/chat/completions", "openai", None, bearer, None);
         check("https://management.azure.com/subscriptions/s", "azure", None, None, None);
+    }
+
+    #[test]
+    fn the_base_is_what_the_protocol_is_addressed_by() {
+        let check = |url: &str, expect: &str| {
+            let (base, _) = recognise(&url.parse().unwrap()).unwrap();
+            assert_eq!(base.as_str(), expect, "{url}");
+        };
+        let runtime = "https://runtime.sagemaker.eu-west-1.amazonaws.com/";
+        check(&format!("{runtime}endpoints/churn/invocations"), runtime);
+        let vertex = "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/l/endpoints/123";
+        check(&format!("{vertex}:predict"), vertex);
+        let azure = "https://churn.westeurope.inference.ml.azure.com/";
+        check(&format!("{azure}score"), azure);
+        check(&format!("{azure}v1/infer"), &format!("{azure}v1/infer"));
     }
 
     #[test]

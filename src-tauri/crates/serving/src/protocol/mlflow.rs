@@ -5,18 +5,15 @@
 //! says otherwise. `/version` is MLflow's own version, never the model's, so no answer of this protocol names a model
 //! version.
 
-use bytes::Bytes;
 use pilothouse_domain::endpoint::PayloadForm;
 use pilothouse_domain::{Table, Target, TargetFailure};
 use serde::Deserialize;
 use url::Url;
 
-use super::cells::{Rows, parse, write_cell, write_list, write_text};
+use super::cells::{Rows, parse};
+use super::table_body;
 use super::tensors::check_rows;
-use super::{
-    Answer, Call, FacetCall, Lacking, ModelMetadata, ServingProtocol, below, malformed, numbered_columns,
-    wrong_row_count,
-};
+use super::{Answer, Call, FacetCall, Lacking, ModelMetadata, ServingProtocol, below, malformed, wrong_row_count};
 use crate::text::one_line;
 use crate::transport::Failure;
 
@@ -30,66 +27,6 @@ impl Mlflow {
     pub(super) fn new(target: &Target) -> Self {
         Self { base: target.url.clone(), payload: target.payload }
     }
-}
-
-/// The body of `/invocations`. By row and by column a model without names for its columns is given bare lists.
-fn body(table: &Table, form: PayloadForm) -> Vec<u8> {
-    let mut body = Vec::new();
-    match form {
-        PayloadForm::Auto | PayloadForm::DataframeSplit => {
-            body.extend_from_slice(br#"{"dataframe_split":{"columns":"#);
-            write_list(&mut body, &table.columns, |out, column| write_text(out, &column.name));
-            body.extend_from_slice(br#","data":"#);
-            write_rows(&mut body, table);
-            body.push(b'}');
-        }
-        PayloadForm::DataframeRecords => {
-            body.extend_from_slice(br#"{"dataframe_records":"#);
-            write_records(&mut body, table);
-        }
-        PayloadForm::Inputs => {
-            body.extend_from_slice(br#"{"inputs":"#);
-            if numbered_columns(table) { write_rows(&mut body, table) } else { write_columns(&mut body, table) }
-        }
-        PayloadForm::Instances => {
-            body.extend_from_slice(br#"{"instances":"#);
-            if numbered_columns(table) { write_rows(&mut body, table) } else { write_records(&mut body, table) }
-        }
-    }
-    body.push(b'}');
-    body
-}
-
-fn write_rows(body: &mut Vec<u8>, table: &Table) {
-    write_list(body, &table.rows, |out, row| write_list(out, row, write_cell));
-}
-
-fn write_records(body: &mut Vec<u8>, table: &Table) {
-    write_list(body, &table.rows, |out, row| {
-        out.push(b'{');
-        for (index, (column, cell)) in table.columns.iter().zip(row).enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            write_text(out, &column.name);
-            out.push(b':');
-            write_cell(out, cell);
-        }
-        out.push(b'}');
-    });
-}
-
-fn write_columns(body: &mut Vec<u8>, table: &Table) {
-    body.push(b'{');
-    for (index, column) in table.columns.iter().enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        write_text(body, &column.name);
-        body.push(b':');
-        write_list(body, &table.rows, |out, row| write_cell(out, &row[index]));
-    }
-    body.push(b'}');
 }
 
 #[derive(Deserialize)]
@@ -115,8 +52,8 @@ impl ServingProtocol for Mlflow {
 
     fn predict_call(&self, table: &Table, _metadata: Option<&ModelMetadata>) -> Result<Call, Failure> {
         check_rows(table)?;
-        let body = Bytes::from(body(table, self.payload));
-        Ok(Call::post(below(&self.base, &["invocations"]), body))
+        let form = self.payload.or(PayloadForm::DataframeSplit);
+        Ok(Call::post(below(&self.base, &["invocations"]), table_body::json(table, form)))
     }
 
     fn read_prediction(&self, body: &[u8], rows: usize) -> Result<Answer, Failure> {

@@ -3,19 +3,25 @@
 //! What it hides: paths, bodies and answers of each protocol. What must stay true: nothing here does I/O; a body of any
 //! bytes gives an answer or a reason, never a panic.
 
+mod azure_ml;
 mod cells;
+mod databricks;
 mod json;
 mod mlflow;
 mod ollama;
 mod open_inference;
 mod openai;
 mod predict_v1;
+mod sagemaker;
+mod table_answer;
+mod table_body;
 mod template;
 mod tensors;
 mod torchserve;
+mod vertex;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pilothouse_domain::{Cell, Outcome, Protocol, Table, Target, TargetFailure, UnknownReason, VersionId};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -160,6 +166,11 @@ pub(crate) trait ServingProtocol: Send + Sync {
     /// Reads the answer to [`Self::predict_call`]; `rows` is the number sent.
     fn read_prediction(&self, body: &[u8], rows: usize) -> Result<Answer, Failure>;
 
+    /// The version that gave the prediction, where a header of the answer names it.
+    fn answering_version(&self, _headers: &HeaderMap) -> Option<VersionId> {
+        None
+    }
+
     /// Asks for metadata, where the protocol has them.
     fn metadata_call(&self) -> Option<Call>;
 
@@ -245,11 +256,17 @@ pub(crate) fn of_target(target: &Target) -> Result<Box<dyn ServingProtocol>, Ser
         Protocol::Json => Box::new(json::Json::new(target)?),
         Protocol::OpenAi => Box::new(openai::OpenAi::new(target)),
         Protocol::Ollama => Box::new(ollama::Ollama::new(target)),
+        Protocol::SageMaker => Box::new(sagemaker::SageMaker::new(target)?),
+        Protocol::AzureMl => Box::new(azure_ml::AzureMl::new(target)?),
+        Protocol::Vertex => Box::new(vertex::Vertex::new(target)?),
+        Protocol::Databricks => Box::new(databricks::Databricks::new(target)?),
     })
 }
 
+use crate::text::percent_decoded;
 pub(crate) use mlflow::is_version_number;
 pub(crate) use open_inference::read_repository_index;
+pub(crate) use vertex::endpoint_url;
 
 /// The outcome of an answer's status; `None` for a status of success (2xx).
 pub(crate) fn status_failure(
@@ -306,6 +323,41 @@ fn write_segment(path: &mut String, segment: &str) {
             path.push(char::from(HEX[usize::from(byte & 15)]));
         }
     }
+}
+
+/// A header of an answer as the name of a version.
+fn version_header(headers: &HeaderMap, name: &str) -> Option<VersionId> {
+    version(&String::from_utf8_lossy(headers.get(name)?.as_bytes()))
+}
+
+/// A header of a request from a setting.
+fn setting_header(name: &'static str, value: &str) -> Result<(HeaderName, HeaderValue), ServingError> {
+    let value = HeaderValue::from_str(value)
+        .map_err(|_| ServingError::Target(format!("`{value}` cannot stand in the header `{name}`")))?;
+    Ok((HeaderName::from_static(name), value))
+}
+
+/// The base URL before `/{segment}/{name}`, with the name, where the URL holds them; else the URL and the name that was
+/// set. People paste the whole route as often as its base.
+fn base_and_name(target: &Target, segment: &str) -> Result<(Url, String), ServingError> {
+    let mut base = target.url.clone();
+    let parts: Vec<String> = base.path_segments().map(|parts| parts.map(str::to_owned).collect()).unwrap_or_default();
+    let mut named = None;
+    if let Some(at) = parts.iter().position(|part| part == segment) {
+        named = parts.get(at + 1).filter(|name| !name.is_empty()).map(|name| percent_decoded(name));
+        base.set_path(&parts[..at].join("/"));
+    }
+    let name = target.model.clone().or(named).ok_or_else(|| {
+        ServingError::Target(format!(
+            "the endpoint's name in the cloud is not known: name it as the model, or give the URL with /{segment}/NAME"
+        ))
+    })?;
+    Ok((base, name))
+}
+
+/// What a protocol without a health route says.
+fn no_health_route() -> Failure {
+    misfit("the endpoint has no health route of its own; give it rows to send with each probe")
 }
 
 /// Whether a table's columns are only numbered (`0`, `1`, `2` …): the model behind has no names for them.
@@ -411,7 +463,7 @@ mod tests {
                     "{\"model_version_status\":[{\"version\":", "\"state\":\"AVAILABLE\"", "{\"instances\"", "\"ready\"",
                     "[{\"modelName\":\"m\",\"modelVersion\":\"1\",\"workers\":[", "{\"status\":\"READY\"}", "\"status\"",
                     "{\"metadata\":{\"signature_def\":{\"signature_def\":{\"serving_default\":{\"inputs\":{",
-                    "\"tensor_shape\":{\"dim\":[{\"size\":",
+                    "\"tensor_shape\":{\"dim\":[{\"size\":", "\"deployedModelId\":\"", "\"modelVersionId\"", "0.5,0.25\n", "\"[1]\"",
                 ]),
                 0..30,
             ),
