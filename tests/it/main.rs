@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions as well")]
 
 mod crash;
+mod discover;
 mod engine_mlflow;
 mod engine_mlserver;
 mod gaps;

@@ -24,6 +24,9 @@ macro_rules! commands {
             endpoints_add(EndpointsAddRequest) -> EndpointsAdded, "Connects several endpoints, each with its own result.";
             import_read(ImportReadRequest) -> ImportView, "What a text of another tool holds; nothing is stored.";
             import_apply(ImportApplyRequest) -> EndpointsAdded, "Connects what was chosen of an import.";
+            discovery_places(DiscoveryPlacesRequest) -> DiscoveryPlaces, "Clusters and engines that can be looked through for models.";
+            discover(DiscoverRequest) -> DiscoveryView, "What a cluster or an engine holds; nothing is stored.";
+            discover_add(DiscoverAddRequest) -> EndpointsAdded, "Connects what was chosen of a place.";
             endpoint_update(EndpointUpdateRequest) -> EndpointUpdated, "Changes an endpoint's settings.";
             endpoint_test(EndpointUpdateRequest) -> ProbeResult, "Probes an edited endpoint once without saving it.";
             endpoint_remove(EndpointRemoveRequest) -> Empty, "Removes an endpoint with its history.";

@@ -16,9 +16,9 @@ use crate::auth::auth_draft;
 use crate::connect_many::unique_name;
 use crate::detected::json_draft;
 use crate::types::{
-    EndpointAddRequest, EndpointAdded, EndpointDraft, EndpointPauseRequest, EndpointsAdded, ImportApplyRequest,
-    ImportChoice, ImportContext, ImportItem, ImportReadRequest, ImportSecret, ImportView, SecretRequest,
-    SecretSetRequest, SecretState,
+    AuthDraft, EndpointAddRequest, EndpointAdded, EndpointDraft, EndpointPauseRequest, EndpointsAdded,
+    ImportApplyRequest, ImportChoice, ImportContext, ImportItem, ImportReadRequest, ImportSecret, ImportView,
+    SecretRequest, SecretSetRequest, SecretState,
 };
 use crate::{Api, ApiError, Code};
 
@@ -204,33 +204,52 @@ fn draft(
         (None, Some(Err(error))) => return Err(error),
         (None, None) => return Err(ApiError::new(Code::Internal, "the server was not asked what it is")),
     };
-    let usual = ProbeConfig::default();
+    let usual = usual_draft(name, proposal.environment.unwrap_or_else(|| environment.to_owned()), url, protocol);
     Ok(EndpointDraft {
-        name,
-        environment: proposal.environment.unwrap_or_else(|| environment.to_owned()),
-        url,
-        protocol: protocol.as_str().to_owned(),
         model,
         model_version: proposal.model_version,
         management_url,
-        payload: "auto".into(),
         interval_ms: proposal.interval_ms.unwrap_or(usual.interval_ms),
         degraded_above_ms: proposal.degraded_above_ms,
         confirm_after: proposal.confirm_after.unwrap_or(usual.confirm_after),
-        recover_after: usual.recover_after,
         total_timeout_ms: proposal.timeout_ms.unwrap_or(usual.total_timeout_ms),
         auth: auth_draft(&proposal.auth),
         ca_file: proposal.ca_file.map(|file| file.display().to_string()),
-        client_certificate_file: None,
-        client_key_secret: None,
         json,
         probe_rows: proposal.rows.as_ref().map(probe_rows),
+        ..usual
+    })
+}
+
+/// A draft with the usual settings, of which only name, place and protocol are known.
+pub(crate) fn usual_draft(name: String, environment: String, url: String, protocol: Protocol) -> EndpointDraft {
+    let usual = ProbeConfig::default();
+    EndpointDraft {
+        name,
+        environment,
+        url,
+        protocol: protocol.as_str().to_owned(),
+        model: None,
+        model_version: None,
+        management_url: None,
+        payload: "auto".into(),
+        interval_ms: usual.interval_ms,
+        degraded_above_ms: usual.degraded_above_ms,
+        confirm_after: usual.confirm_after,
+        recover_after: usual.recover_after,
+        total_timeout_ms: usual.total_timeout_ms,
+        auth: AuthDraft::None,
+        ca_file: None,
+        client_certificate_file: None,
+        client_key_secret: None,
+        json: None,
+        probe_rows: None,
         prompts: None,
         control_plane: None,
         metrics: None,
         golden_set: None,
         evaluation_interval_ms: 300_000,
-    })
+    }
 }
 
 /// Rows as the form reads them: objects. Rows without names get `x1`, `x2`, … by their place.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    audit, collect, config, demo, detect, endpoint, evaluate, explain, golden, history, import, metrics, probe,
-    rollback, scrape, secret, versions,
+    audit, collect, config, demo, detect, discover, endpoint, evaluate, explain, golden, history, import, metrics,
+    probe, rollback, scrape, secret, versions,
 };
 
 /// Watch deployed models, evaluate and explain them, and roll a bad version back: Pilothouse without a window.
@@ -41,6 +41,9 @@ pub(crate) enum Command {
     Demo(demo::DemoOptions),
     /// Tell what model server stands behind a URL
     Detect(detect::DetectOptions),
+    /// Find the model endpoints of a Kubernetes cluster or of a Docker engine
+    #[command(subcommand)]
+    Discover(discover::DiscoverCommand),
     /// Probe a URL a few times, without a database
     Probe(probe::ProbeOptions),
     /// Connect, list, show or remove endpoints

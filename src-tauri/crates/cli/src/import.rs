@@ -126,7 +126,7 @@ fn view_text(view: &ImportView) -> String {
     lines.join("\n")
 }
 
-fn added_text(items: &[EndpointAdded]) -> String {
+pub(crate) fn added_text(items: &[EndpointAdded]) -> String {
     let line = |item: &EndpointAdded| match &item.refused {
         None => format!("{} is connected", plain(&item.name)),
         Some(why) => format!("{} was refused: {}", plain(&item.name), plain(why)),

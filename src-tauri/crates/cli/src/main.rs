@@ -11,6 +11,7 @@ mod config;
 mod config_files;
 mod demo;
 mod detect;
+mod discover;
 mod endpoint;
 mod evaluate;
 mod explain;
@@ -70,6 +71,7 @@ async fn carry_out(arguments: Arguments, output: Output) -> Result<Answer, Failu
     match arguments.command {
         Command::Demo(options) => demo::run(&options, output).await,
         Command::Detect(options) => detect::run(&options, output).await,
+        Command::Discover(command) => discover::run(command, common, output).await,
         Command::Import(options) => import::run(&options, common, output).await,
         Command::Probe(options) => probe::run(&options, output).await,
         Command::Endpoint(options) => endpoint::run(options, common, output).await,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 
-use crate::RecordedRequest;
+use crate::{Forwarded, RecordedRequest};
 
 /// What happens after a request was read.
 #[derive(Clone)]
@@ -40,6 +40,8 @@ pub enum Behaviour {
     CloseMidBody(Reply),
     /// Sends these bytes and closes.
     Raw(Vec<u8>),
+    /// Upgrades to a websocket and forwards a port as the API server of Kubernetes does.
+    ForwardPort(Forwarded),
 }
 
 impl Behaviour {

@@ -10,6 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use url::Url;
 
+use crate::port_forward;
 use crate::request::read_request;
 use crate::{Behaviour, RecordedRequest, Reply, ServerCertificate, StreamEnd};
 
@@ -232,6 +233,10 @@ async fn act<S: Stream>(
         Behaviour::Raw(bytes) => {
             stream.write_all(&bytes).await?;
             stream.flush().await?;
+            Ok(false)
+        }
+        Behaviour::ForwardPort(forwarded) => {
+            port_forward::serve(stream, request, &forwarded).await?;
             Ok(false)
         }
         Behaviour::Close | Behaviour::Routes(_) | Behaviour::Script(_) | Behaviour::Answer(_) => Ok(false),

@@ -523,6 +523,43 @@ problem: string | null, };
 export type ClientAuthWord = "basic" | "body";
 
 /**
+ * A context of a kubeconfig, without any value of a credential.
+ */
+export type ClusterContext = { 
+/**
+ * Its name.
+ */
+name: string, 
+/**
+ * Whether it is the current one.
+ */
+is_current: boolean, 
+/**
+ * The API server.
+ */
+server: string, 
+/**
+ * The namespace.
+ */
+namespace: string | null, 
+/**
+ * Whom it trusts, in words.
+ */
+trust: string, 
+/**
+ * How it logs in, in words.
+ */
+login: string, 
+/**
+ * The command that logging in runs.
+ */
+plugin: string | null, 
+/**
+ * Why it cannot be used here.
+ */
+problem: string | null, };
+
+/**
  * The closed set of failures.
  */
 export type Code = "invalid_input" | "not_found" | "conflict" | "blocked" | "keyring_locked" | "keyring_unavailable" | "secret_missing" | "target_failed" | "control_plane_failed" | "not_enough_data" | "cancelled" | "storage" | "internal";
@@ -1051,6 +1088,187 @@ needs_auth: boolean,
  * How many requests were sent.
  */
 requests: number, };
+
+/**
+ * Connects what was chosen of a place.
+ */
+export type DiscoverAddRequest = { 
+/**
+ * The environment of all of them.
+ */
+environment: string, 
+/**
+ * What was chosen.
+ */
+items: Array<DiscoveredChoice>, };
+
+/**
+ * Looks through a place; nothing is stored.
+ */
+export type DiscoverRequest = { 
+/**
+ * The place.
+ */
+place: DiscoveryPlace, };
+
+/**
+ * One endpoint chosen of a place. Its server is asked what it is and which models it holds; with several models it
+ * becomes several endpoints.
+ */
+export type DiscoveredChoice = { 
+/**
+ * The name to give it.
+ */
+name: string, 
+/**
+ * Its URL.
+ */
+url: string, 
+/**
+ * The protocol that the place named.
+ */
+protocol: string | null, 
+/**
+ * The model that the place named.
+ */
+model: string | null, };
+
+/**
+ * An endpoint that could be watched.
+ */
+export type DiscoveredItem = { 
+/**
+ * The name proposed.
+ */
+name: string, 
+/**
+ * `inference_service`, `service` or `container`.
+ */
+kind: string, 
+/**
+ * Its namespace.
+ */
+namespace: string | null, 
+/**
+ * The URL under which this machine may reach it; `null`: there is none.
+ */
+url: string | null, 
+/**
+ * The serving stack.
+ */
+stack: string | null, 
+/**
+ * The protocol's word, where the place says it.
+ */
+protocol: string | null, 
+/**
+ * The model's name on the server, where the place says it.
+ */
+model: string | null, 
+/**
+ * The image's tag, or the revision that is live.
+ */
+version: string | null, 
+/**
+ * The image with its tag.
+ */
+image: string | null, 
+/**
+ * The image's digest.
+ */
+digest: string | null, 
+/**
+ * Whether the place says that it is ready.
+ */
+ready: boolean | null, 
+/**
+ * What was seen, in words.
+ */
+evidence: Array<string>, 
+/**
+ * What keeps it from being reached or from working.
+ */
+problems: Array<string>, };
+
+/**
+ * A place.
+ */
+export type DiscoveryPlace = { "kind": "kubernetes", 
+/**
+ * The kubeconfig; `null`: the usual one.
+ */
+kubeconfig: string | null, 
+/**
+ * The context; `null`: the current one.
+ */
+context: string | null, 
+/**
+ * The namespace; `null`: all.
+ */
+namespace: string | null, 
+/**
+ * A label selector: Services that it selects are listed whatever else they are.
+ */
+labels: string | null, 
+/**
+ * Whether the command that logs in may be run.
+ */
+run_plugin: boolean, } | { "kind": "docker", 
+/**
+ * Its socket; `null`: the usual one.
+ */
+socket: string | null, 
+/**
+ * A label: containers that have it are listed whatever their image is.
+ */
+label: string | null, };
+
+/**
+ * Places that can be looked through. Nothing was asked of any of them.
+ */
+export type DiscoveryPlaces = { 
+/**
+ * The contexts of the kubeconfig.
+ */
+contexts: Array<ClusterContext>, 
+/**
+ * Why the kubeconfig cannot be read.
+ */
+kubeconfig_problem: string | null, 
+/**
+ * The socket of the Docker engine.
+ */
+docker_socket: string | null, 
+/**
+ * Why there is none.
+ */
+docker_problem: string | null, };
+
+/**
+ * Asks which places there are.
+ */
+export type DiscoveryPlacesRequest = { 
+/**
+ * A kubeconfig; `null`: `KUBECONFIG`, else `~/.kube/config`.
+ */
+kubeconfig: string | null, };
+
+/**
+ * What a place holds.
+ */
+export type DiscoveryView = { 
+/**
+ * The place in words.
+ */
+place: string, 
+/**
+ * The endpoints that could be watched.
+ */
+items: Array<DiscoveredItem>, 
+/**
+ * What could not be seen, and why.
+ */
+notes: Array<string>, };
 
 /**
  * A request without parameters, and an answer without content.

@@ -129,6 +129,52 @@ describe("importing", () => {
   });
 });
 
+describe("discovering", () => {
+  it("lists what an engine holds, and connects what was chosen", async () => {
+    const { backend } = start("#/connect");
+    await userEvent.click(screen.getByTestId("connect-discover"));
+    await userEvent.click(screen.getByTestId("discover-docker"));
+    await waitFor(() => expect(screen.getByTestId<HTMLButtonElement>("discover-look").disabled).toBe(false));
+    await userEvent.click(screen.getByTestId("discover-look"));
+    const view = await screen.findByTestId("discover-view");
+    expect(view.textContent).toContain("3 endpoints");
+    expect(view.textContent).toContain("port 8000 is not published");
+    expect(screen.getByLabelText<HTMLInputElement>("Connect triton-dev").disabled).toBe(true);
+    expect(await axeFindings()).toEqual([]);
+    await userEvent.click(screen.getByLabelText("Connect llm"));
+    await userEvent.click(screen.getByTestId("discover-add"));
+    expect((await screen.findByTestId("connect-added")).textContent).toContain("1 endpoint connected");
+    expect(callsOf(backend, "discover_add")).toEqual([{ environment: "production", items: [{ name: "churn", url: "http://127.0.0.1:18080/", protocol: "v2", model: null }] }]);
+  });
+
+  it("runs a kubeconfig's command only when agreed to", async () => {
+    const { backend } = start("#/connect");
+    await userEvent.click(screen.getByTestId("connect-discover"));
+    await userEvent.selectOptions(await screen.findByTestId("discover-context"), "production-eu");
+    expect(screen.getByTestId("discover-plugin").textContent).toContain("aws eks get-token");
+    expect(screen.getByTestId<HTMLButtonElement>("discover-look").disabled).toBe(true);
+    await userEvent.click(screen.getByTestId("discover-agree"));
+    await userEvent.click(screen.getByTestId("discover-look"));
+    expect((await screen.findByTestId("discover-view")).textContent).toContain("credit-risk");
+    expect(callsOf(backend, "discover")[0]).toMatchObject({ place: { kind: "kubernetes", context: "production-eu", run_plugin: true } });
+    // Another context asks anew.
+    await userEvent.selectOptions(screen.getByTestId("discover-context"), "old");
+    expect(screen.queryByTestId("discover-view")).toBeNull();
+    expect(screen.getByTestId("discover-problem").textContent).toContain("insecure-skip-tls-verify");
+    expect(await axeFindings()).toEqual([]);
+  });
+
+  it("begins with the context of an imported kubeconfig", async () => {
+    start("#/connect");
+    await userEvent.click(screen.getByTestId("connect-import"));
+    await userEvent.click(screen.getByTestId("import-text"));
+    await userEvent.paste("contexts: one");
+    await userEvent.click(screen.getByTestId("import-read"));
+    await userEvent.click((await screen.findAllByTestId("import-discover"))[0] as HTMLElement);
+    expect((await screen.findByTestId<HTMLSelectElement>("discover-context")).value).toBe("production-eu");
+  });
+});
+
 describe("drafts", () => {
   it.each([
     ["localhost:8080", "http://localhost:8080"],

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion, also in what the tests share")]
 
+mod discoveries;
 mod drafts;
 mod failures;
 mod imports;

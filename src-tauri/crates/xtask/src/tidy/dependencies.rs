@@ -79,6 +79,18 @@ const RULES: &[Rule] = &[
         why: "client sockets are opened by `serving`'s transport alone",
     },
     Rule {
+        matches: |name| name == "kube" || name.starts_with("kube-"),
+        allowed: &["pilothouse-cluster"],
+        free_in_tests: false,
+        why: "only `cluster` speaks to Kubernetes",
+    },
+    Rule {
+        matches: |name| name == "bollard",
+        allowed: &["pilothouse-discovery"],
+        free_in_tests: true,
+        why: "only `discovery` speaks to a Docker engine",
+    },
+    Rule {
         matches: |name| name == "axum",
         allowed: &["pilothouse-demo", TESTKIT, TESTS],
         free_in_tests: true,
@@ -130,6 +142,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pilothouse-secrets", &["pilothouse-domain"]),
     ("pilothouse-openapi", &[]),
     ("pilothouse-import", &["pilothouse-domain", "pilothouse-openapi"]),
+    ("pilothouse-cluster", &[]),
+    ("pilothouse-discovery", &["pilothouse-domain", "pilothouse-cluster"]),
     ("pilothouse-serving", &["pilothouse-domain", "pilothouse-stats", "pilothouse-openapi"]),
     ("pilothouse-control", &["pilothouse-domain", "pilothouse-serving"]),
     ("pilothouse-store", &["pilothouse-domain", "pilothouse-stats", "pilothouse-scrape"]),

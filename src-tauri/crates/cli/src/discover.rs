@@ -1,0 +1,221 @@
+//! `discover`: the model endpoints of a Kubernetes cluster or of a Docker engine.
+
+use clap::{Args, Subcommand};
+use pilothouse_api::types::{
+    DiscoverAddRequest, DiscoveredChoice, DiscoveredItem, DiscoveryPlace, DiscoveryPlaces, DiscoveryPlacesRequest,
+    DiscoveryView, EndpointAdded,
+};
+use serde_json::json;
+
+use crate::arguments::Common;
+use crate::failure::{Answer, Failure};
+use crate::import::added_text;
+use crate::output::{Output, plain};
+use crate::session::with_api;
+
+/// `discover`
+#[derive(Debug, Subcommand)]
+pub(crate) enum DiscoverCommand {
+    /// List the contexts of the kubeconfig and the Docker engine, without asking any of them
+    Places(PlacesOptions),
+    /// Look through a Kubernetes cluster: InferenceServices, and Services whose labels or pods name a model server
+    Kubernetes(KubernetesOptions),
+    /// Look through the Docker engine of this machine: running containers of model servers
+    Docker(DockerOptions),
+}
+
+/// `discover places`
+#[derive(Debug, Args)]
+pub(crate) struct PlacesOptions {
+    /// Kubeconfig; without it `KUBECONFIG`, else `~/.kube/config`
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<String>,
+}
+
+/// `discover kubernetes`
+#[derive(Debug, Args)]
+pub(crate) struct KubernetesOptions {
+    /// Kubeconfig; without it `KUBECONFIG`, else `~/.kube/config`
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<String>,
+    /// Context; without it the current one
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Namespace; without it all of them, as far as they may be listed
+    #[arg(long, short, value_name = "NAME")]
+    namespace: Option<String>,
+    /// Also list the Services that this label selector selects, such as `team=ml`
+    #[arg(long, short = 'l', value_name = "SELECTOR")]
+    labels: Option<String>,
+    /// Run the command with which the context logs in, if its kubeconfig names one
+    #[arg(long)]
+    run_plugin: bool,
+    #[command(flatten)]
+    connect: ConnectOptions,
+}
+
+/// `discover docker`
+#[derive(Debug, Args)]
+pub(crate) struct DockerOptions {
+    /// The engine's socket; without it that of `DOCKER_HOST`, else the first that exists of the usual places
+    #[arg(long, value_name = "PATH")]
+    socket: Option<String>,
+    /// Also list the containers that have this label: `key` or `key=value`
+    #[arg(long, short = 'l', value_name = "LABEL")]
+    label: Option<String>,
+    #[command(flatten)]
+    connect: ConnectOptions,
+}
+
+/// Connecting what was found.
+#[derive(Debug, Args)]
+struct ConnectOptions {
+    /// Ask each server that was found what it is, and watch its models
+    #[arg(long)]
+    connect: bool,
+    /// Connect this one alone; may be given several times
+    #[arg(long, value_name = "NAME", requires = "connect")]
+    only: Vec<String>,
+    /// Environment of what is connected
+    #[arg(long, value_name = "E", default_value = "production")]
+    env: String,
+}
+
+/// Carries it out. Bad news when nothing was found, or something was refused.
+pub(crate) async fn run(command: DiscoverCommand, common: &Common, output: Output) -> Result<Answer, Failure> {
+    let (place, connect) = match command {
+        DiscoverCommand::Places(options) => return places(options, output).await,
+        DiscoverCommand::Kubernetes(options) => {
+            let KubernetesOptions { kubeconfig, context, namespace, labels, run_plugin, connect } = options;
+            (DiscoveryPlace::Kubernetes { kubeconfig, context, namespace, labels, run_plugin }, connect)
+        }
+        DiscoverCommand::Docker(DockerOptions { socket, label, connect }) => {
+            (DiscoveryPlace::Docker { socket, label }, connect)
+        }
+    };
+    let view = pilothouse_api::discover(place).await?;
+    if !connect.connect {
+        output.answer(&json!(view), || view_text(&view));
+        return Ok(Answer::good_if(!view.items.is_empty()));
+    }
+    let items = chosen(&view, &connect.only)?;
+    with_api(common, async |api| {
+        let environment = connect.env.clone();
+        let added = api.discover_add(DiscoverAddRequest { environment, items }).await?.items;
+        let document = json!({ "place": view.place, "items": view.items, "notes": view.notes, "added": added });
+        output.answer(&document, || format!("{}\n\n{}", view_text(&view), added_text(&added)));
+        let all = !added.is_empty() && added.iter().all(|item: &EndpointAdded| item.id.is_some());
+        Ok(Answer::good_if(all))
+    })
+    .await
+}
+
+async fn places(options: PlacesOptions, output: Output) -> Result<Answer, Failure> {
+    let request = DiscoveryPlacesRequest { kubeconfig: options.kubeconfig };
+    let places = pilothouse_api::discovery_places(request).await;
+    output.answer(&json!(places), || places_text(&places));
+    Ok(Answer::good_if(!places.contexts.is_empty() || places.docker_socket.is_some()))
+}
+
+/// Everything that can be reached, or what was named of it.
+fn chosen(view: &DiscoveryView, only: &[String]) -> Result<Vec<DiscoveredChoice>, Failure> {
+    if let Some(missing) = only.iter().find(|name| !view.items.iter().any(|item| item.name == **name)) {
+        let known: Vec<String> = view.items.iter().map(|item| format!("`{}`", plain(&item.name))).collect();
+        return Err(Failure::usage(format!("`{}` was not found there", plain(missing)))
+            .hint(format!("it holds {}", if known.is_empty() { "nothing".into() } else { known.join(", ") })));
+    }
+    let wanted = view.items.iter().filter(|item| only.is_empty() || only.contains(&item.name));
+    Ok(wanted.filter_map(choice).collect())
+}
+
+fn choice(item: &DiscoveredItem) -> Option<DiscoveredChoice> {
+    Some(DiscoveredChoice {
+        name: item.name.clone(),
+        url: item.url.clone()?,
+        protocol: item.protocol.clone(),
+        model: item.model.clone(),
+    })
+}
+
+fn places_text(places: &DiscoveryPlaces) -> String {
+    let mut lines = Vec::new();
+    for context in &places.contexts {
+        let current = if context.is_current { " (current)" } else { "" };
+        lines.push(format!("context {}{current}: {}", plain(&context.name), plain(&context.server)));
+        lines.push(format!("  trusts {}; logs in with {}", plain(&context.trust), plain(&context.login)));
+        lines.extend(context.plugin.iter().map(|command| format!("  runs (with --run-plugin): {}", plain(command))));
+        lines.extend(context.problem.iter().map(|problem| format!("  cannot be used: {}", plain(problem))));
+    }
+    if places.contexts.is_empty() {
+        lines.push(places.kubeconfig_problem.clone().unwrap_or_else(|| "no kubeconfig was found".into()));
+    }
+    match (&places.docker_socket, &places.docker_problem) {
+        (Some(socket), _) => lines.push(format!("Docker engine: {}", plain(socket))),
+        (None, problem) => lines.extend(problem.clone()),
+    }
+    lines.join("\n")
+}
+
+fn view_text(view: &DiscoveryView) -> String {
+    let mut lines = vec![format!("{}: {} found", plain(&view.place), view.items.len())];
+    for item in &view.items {
+        let place = item.namespace.as_deref().map_or_else(String::new, |name| format!(" in {}", plain(name)));
+        let address = item.url.as_deref().unwrap_or("no address");
+        lines.push(format!("{}{place}: {}", plain(&item.name), plain(address)));
+        let told = [
+            ("stack", &item.stack),
+            ("protocol", &item.protocol),
+            ("model", &item.model),
+            ("version", &item.version),
+            ("image", &item.image),
+            ("digest", &item.digest),
+        ];
+        let told: Vec<String> =
+            told.iter().filter_map(|(word, text)| Some(format!("{word} {}", plain(text.as_deref()?)))).collect();
+        if !told.is_empty() {
+            lines.push(format!("  {}", told.join(", ")));
+        }
+        lines.extend(item.evidence.iter().map(|line| format!("  {}", plain(line))));
+        lines.extend(item.problems.iter().map(|line| format!("  problem: {}", plain(line))));
+    }
+    lines.extend(view.notes.iter().map(|note| format!("note: {}", plain(note))));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(name: &str, url: Option<&str>) -> DiscoveredItem {
+        DiscoveredItem {
+            name: name.into(),
+            kind: "service".into(),
+            namespace: Some("models".into()),
+            url: url.map(str::to_owned),
+            stack: Some("vLLM".into()),
+            protocol: Some("openai".into()),
+            model: None,
+            version: Some("v0.11.0".into()),
+            image: None,
+            digest: None,
+            ready: Some(true),
+            evidence: vec!["its pods run vllm/vllm-openai, which is vLLM".into()],
+            problems: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_what_can_be_reached_is_connected() {
+        let items = vec![item("llm", Some("http://10.0.0.9:8000/")), item("inner", None)];
+        let view = DiscoveryView { place: "context prod".into(), items, notes: vec!["a note".into()] };
+        let names = |only: &[String]| {
+            chosen(&view, only).map(|found| found.into_iter().map(|item| item.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&[]).unwrap(), ["llm"]);
+        assert!(names(&["inner".into()]).unwrap().is_empty());
+        assert!(names(&["other".into()]).unwrap_err().error.hint.unwrap().contains("`llm`"));
+        let text = view_text(&view);
+        assert!(text.contains("llm in models: http://10.0.0.9:8000/") && text.contains("version v0.11.0"), "{text}");
+        assert!(text.contains("inner in models: no address") && text.ends_with("note: a note"), "{text}");
+    }
+}
