@@ -1,8 +1,8 @@
 //! Python environments with the real model servers of the tests: `<target>/servers/<name>`, one for each
 //! `tests/servers/requirements-<name>.txt`; those of `tests/servers/heavy` only where they are asked for.
 //!
-//! The first one holds uv, which fills the others several times faster than pip and at the same time. Beside a
-//! requirements file may stand `overrides-<name>.txt` (versions that replace what a package demands) and
+//! The first one holds uv, which fills the others several times faster than pip and, but for the heavy ones, at the same
+//! time. Beside a requirements file may stand `overrides-<name>.txt` (versions that replace what a package demands) and
 //! `after-<name>.py` (run by the finished environment). A stamp with the hash of them all is written last, so that an
 //! environment without it is known to be half-made.
 
@@ -86,6 +86,8 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 
 /// The environment that makes the others.
 const INSTALLER: &str = "uv";
+/// The folder with the requirements of the large ones.
+const HEAVY: &str = "heavy";
 
 /// Makes each environment whose stamp does not match, several at once; with `heavy`, also the large ones.
 pub(crate) fn servers(workspace: &Workspace, heavy: bool) -> Result<()> {
@@ -96,8 +98,11 @@ pub(crate) fn servers(workspace: &Workspace, heavy: bool) -> Result<()> {
     let python = interpreter()?;
     recipes.swap_remove(position).make(workspace, &|recipe, folder| with_pip(workspace, python, recipe, folder))?;
     let with_uv = |recipe: &Recipe, folder: &Path| with_uv(workspace, python, recipe, folder);
+    let (heavy, light): (Vec<Recipe>, Vec<Recipe>) = recipes.into_iter().partition(Recipe::is_heavy);
     std::thread::scope(|scope| {
-        let running: Vec<_> = recipes.iter().map(|recipe| scope.spawn(|| recipe.make(workspace, &with_uv))).collect();
+        let mut running: Vec<_> = light.iter().map(|recipe| scope.spawn(|| recipe.make(workspace, &with_uv))).collect();
+        // One after another: they hold the same PyTorch, of which each would fetch a copy of its own at the same time.
+        running.push(scope.spawn(|| heavy.iter().try_for_each(|recipe| recipe.make(workspace, &with_uv))));
         // Every one is waited for: the first failure must not leave another environment half-made behind our back.
         let results: Vec<Result<()>> = running
             .into_iter()
@@ -120,7 +125,7 @@ struct Recipe {
 }
 
 fn recipes(workspace: &Workspace, heavy: bool) -> Result<Vec<Recipe>> {
-    let files = files::walk(&scripts(workspace), &|folder| folder == "heavy" && !heavy)?;
+    let files = files::walk(&scripts(workspace), &|folder| folder == HEAVY && !heavy)?;
     let recipe = |requirements: PathBuf| {
         let name = environment_name(&requirements)?;
         let beside = |file: String| Some(requirements.with_file_name(file)).filter(|path| path.is_file());
@@ -137,6 +142,10 @@ fn environment_name(file: &Path) -> Option<String> {
 }
 
 impl Recipe {
+    fn is_heavy(&self) -> bool {
+        self.requirements.parent().is_some_and(|folder| folder.ends_with(HEAVY))
+    }
+
     /// Makes the environment with `fill`, unless it is there already.
     fn make(&self, workspace: &Workspace, fill: &dyn Fn(&Self, &Path) -> Result<()>) -> Result<()> {
         self.make_in(&workspace.servers(), fill)
@@ -199,7 +208,7 @@ fn with_uv(workspace: &Workspace, python: &str, recipe: &Recipe, folder: &Path) 
     // The path itself: uv would look for a Python of its own otherwise, and download one.
     let script = "import sys; print(sys.executable)";
     let Some(executable) = process::output(Command::new(python).args(["-c", script])) else {
-        bail!("it needs `{python}` on PATH");
+        bail!("it needs a `{python}` on PATH; put one there, for instance with pyenv, uv or apt-get");
     };
     let uv = || {
         let mut command = workspace.command(program(&workspace.servers().join(INSTALLER), "uv"));
