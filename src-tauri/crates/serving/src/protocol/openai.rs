@@ -3,7 +3,7 @@
 //! Sources: answers captured from vLLM 0.32.0, llama.cpp b11434 (server and router) and transformers serve 5.19; the
 //! `OpenAI` API reference for what they share. What differs: a stream may end without `data: [DONE]` (transformers), a
 //! first piece may hold `null` or empty content, the usage comes in a piece without choices, `/v1/models/{id}` is missing
-//! (vLLM) and `/v1/models` may fail although chat works (transformers, offline).
+//! (vLLM) and `/v1/models` may fail or be empty although chat works (transformers 5.19, 5.23).
 //!
 //! The model's version is its `root` in the list where that differs from its name (vLLM: where the weights come from),
 //! else the name in the answer. `system_fingerprint` names the server's own build with vLLM and llama.cpp, and is not used.
@@ -45,6 +45,8 @@ impl OpenAi {
             matches!(listed.as_slice(), [one] if one.owned_by.as_deref() == Some("llamacpp") && one.status.is_none());
         let mut listed = listed.into_iter();
         let found = match &self.model {
+            // An empty list tells nothing: transformers serve lists what lies in its cache, which is not what it serves.
+            Some(name) if names.is_empty() => Some(Listed::named(name)),
             None if names.len() == 1 => listed.next(),
             Some(_) if serves_any => listed.next(),
             Some(name) => listed.find(|model| model.is_called(name)),
@@ -91,6 +93,10 @@ struct Listed {
 }
 
 impl Listed {
+    fn named(name: &str) -> Self {
+        Self { id: name.to_owned(), root: None, owned_by: None, aliases: None, status: None }
+    }
+
     fn is_called(&self, name: &str) -> bool {
         self.id == name
             || self.root.as_deref() == Some(name)
@@ -367,6 +373,10 @@ mod tests {
         assert!(matches!(version(router, None), Err(Outcome::Unknown(_))));
         assert_eq!(openai(None).read_health(router), Ok(()));
         assert!(openai(Some("nope")).read_health(vllm).is_err());
+        // transformers serve 5.23.0 with a model from a folder.
+        let empty = br#"{"object":"list","data":[]}"#;
+        assert_eq!(version(empty, Some("/srv/tiny")), named("/srv/tiny", None));
+        assert_eq!(version(empty, None), Err(Outcome::TargetFailed(TargetFailure::NotReady)));
         // KServe answers the same path in another form.
         assert!(openai(None).read_health(br#"{"models":["bc"]}"#).is_err());
     }

@@ -380,6 +380,28 @@ pub(super) const CAPTURES: &[Capture] = &[
         ),
         lines: &[("/health", 200, UVICORN, r#"{"status":"ok"}"#), ("/v1/models", 500, TEXT, "Internal Server Error")],
     },
+    // 5.23.0, pinned to a folder.
+    Capture {
+        server: "transformers",
+        protocol: Some("openai"),
+        role: Role::Model,
+        url: "http://h:8700",
+        other: (
+            404,
+            &[("server", "uvicorn"), ("x-request-id", "1587"), ("content-type", "application/json")],
+            r#"{"detail":"Not Found"}"#,
+        ),
+        lines: &[
+            ("/health", 200, UVICORN, r#"{"status":"ok"}"#),
+            ("/v1/models", 200, UVICORN, r#"{"object":"list","data":[]}"#),
+            (
+                "/openapi.json",
+                200,
+                UVICORN,
+                r#"{"openapi":"3.1.0","info":{"title":"FastAPI","version":"0.1.0"},"paths":{"/v1/chat/completions":{"post":{}},"/v1/completions":{"post":{}},"/v1/responses":{"post":{}},"/load_model":{"post":{}},"/reset":{"post":{}},"/v1/models":{"get":{},"options":{}},"/health":{"get":{}}}}"#,
+            ),
+        ],
+    },
     Capture {
         server: "ollama",
         protocol: None,

@@ -7,6 +7,8 @@ use crate::detect::finding::{CredentialHint, Finding, Need};
 use crate::detect::reply::{Reply, Seen};
 use crate::text::one_line;
 
+const UNLISTED: &str = "the server does not list its models; name the one to watch";
+
 /// `GET /v1/models` with `{"object": "list", "data": [{"id"}]}`. llama.cpp adds `models`, its router leaves `object` out.
 pub(super) fn server(seen: Seen<'_>) -> Option<Finding> {
     let reply = seen.replies.get("/v1/models")?;
@@ -20,7 +22,7 @@ pub(super) fn server(seen: Seen<'_>) -> Option<Finding> {
     let is_router = is_llama && data.iter().any(|model| model.pointer("/status/value").is_some());
     let document = seen.replies.json("/openapi.json");
     let api = document.and_then(|json| json.pointer("/info/title")?.as_str()).unwrap_or_default();
-    let is_transformers = owner != "vllm" && ids.iter().any(|id| id.contains('@')) && !is_llama;
+    let has_revision = ids.iter().any(|id| id.contains('@'));
     let (server, title, confidence) = if owner == "vllm" {
         ("vllm", "vLLM", 0.99)
     } else if is_router {
@@ -29,18 +31,27 @@ pub(super) fn server(seen: Seen<'_>) -> Option<Finding> {
         ("llama.cpp", "llama.cpp server", 0.99)
     } else if api.contains("LiteLLM") {
         ("litellm", "LiteLLM gateway", 0.95)
-    } else if is_transformers {
+    } else if describes_transformers(seen) {
+        ("transformers", "transformers serve", 0.95)
+    } else if has_revision {
         ("transformers", "transformers serve", 0.8)
     } else {
         ("openai", "OpenAI-compatible server", 0.8)
     };
     let mut finding = Finding::model(server, title, "openai", confidence);
+    if describes_transformers(seen) {
+        finding.evidence.push("`/openapi.json` describes `/load_model` and `/v1/chat/completions`".into());
+    }
     finding.evidence.push(format!("`GET /v1/models` lists {} models as an OpenAI-compatible server does", ids.len()));
     if !owner.is_empty() {
         finding.evidence.push(format!("they are owned by `{}`", one_line(owner, 40)));
     }
     finding.version = vllm_version(seen).filter(|_| owner == "vllm");
     finding.models = data.iter().filter_map(model).take(crate::detect::MAX_MODELS).collect();
+    if finding.models.is_empty() {
+        finding.models.extend(seen.hints.model.clone().map(DetectedModel::named));
+        finding.needs.push(Need::ModelName { why: UNLISTED.into() });
+    }
     finding.predict = Some("/v1/chat/completions".into());
     Some(finding)
 }
@@ -86,13 +97,23 @@ pub(super) fn locked(seen: Seen<'_>) -> Option<Finding> {
     Some(finding)
 }
 
+fn described(seen: Seen<'_>) -> Option<&serde_json::Map<String, Value>> {
+    seen.replies.json("/openapi.json").and_then(|json| json.get("paths")?.as_object())
+}
+
+/// The routes that `transformers serve` alone has beside those of the `OpenAI` API (5.23).
+fn describes_transformers(seen: Seen<'_>) -> bool {
+    described(seen)
+        .is_some_and(|paths| ["/v1/chat/completions", "/load_model"].iter().all(|path| paths.contains_key(*path)))
+}
+
 /// `transformers serve` answers 500 at `/v1/models` while its model cache has no folder yet; its document names the routes.
+/// With the folder, it lists what lies there, which need not be what it serves.
 pub(super) fn transformers(seen: Seen<'_>) -> Option<Finding> {
     if seen.replies.json("/v1/models").is_some_and(|json| json.get("data").is_some()) {
         return None;
     }
-    let paths = seen.replies.json("/openapi.json").and_then(|json| json.get("paths")?.as_object());
-    let describes_chat = paths.is_some_and(|paths| paths.contains_key("/v1/chat/completions"));
+    let describes_chat = described(seen).is_some_and(|paths| paths.contains_key("/v1/chat/completions"));
     let is_ok =
         seen.replies.json("/health").is_some_and(|json| json.get("status").and_then(Value::as_str) == Some("ok"));
     let broken_list = seen.replies.get("/v1/models").is_some_and(|reply| reply.status == Some(500));
@@ -114,7 +135,7 @@ pub(super) fn transformers(seen: Seen<'_>) -> Option<Finding> {
         finding.evidence.push("`GET /v1/models` answered 500".into());
     }
     finding.models.extend(seen.hints.model.clone().map(DetectedModel::named));
-    finding.needs.push(Need::ModelName { why: "the server does not list its models; name the one to watch".into() });
+    finding.needs.push(Need::ModelName { why: UNLISTED.into() });
     finding.predict = Some("/v1/chat/completions".into());
     Some(finding)
 }
