@@ -62,8 +62,24 @@ fn real_pages_name_their_server() {
         &[Throughput, Errors, FirstToken, OutputTokens, InFlight, Waiting, KvCache],
     );
     check(page!("llama.cpp-b11434.txt"), "", Some("llama.cpp"), &[PromptTokens]);
+    let ray = [Throughput, Errors, Latency, ComputeTime, InFlight, Waiting];
+    check(page!("ray-2.60.0.txt"), "", Some("Ray Serve"), &ray);
+    check(page!("ray-2.60.0.txt"), "tumours", Some("Ray Serve"), &ray);
     check(page!("kserve-0.21.0.txt"), "bc", None, &[]);
     check("process_cpu_seconds_total 3\n", "", None, &[Cpu]);
+}
+
+#[test]
+fn checks_of_ray_serves_proxy_are_no_predictions() {
+    let before = page!("ray-2.60.0.txt");
+    let checked_sixty_times = |line: &str| match line.rsplit_once(' ') {
+        Some((series, _)) if series.contains("/-/healthz") => format!("{series} 61.0"),
+        _ => line.to_owned(),
+    };
+    let now: Vec<String> = before.lines().map(checked_sixty_times).collect();
+    assert_ne!(now.join("\n"), before.trim_end());
+    let readings = readings(&look(before, ""), &look(&now.join("\n"), ""), MINUTE);
+    assert!(readings.iter().any(|reading| reading == "throughput 0.000000"), "{readings:?}");
 }
 
 #[test]
