@@ -34,9 +34,11 @@ pub use self::sagemaker::AwsAccess;
 
 /// How long a server may take to answer for the first time. The first start after the set-up compiles all of Python's
 /// imports, on two cores that others keep busy.
-const START_LIMIT: Duration = Duration::from_mins(5);
+const START_LIMIT: Duration = Duration::from_mins(10);
 /// Tries with another port, for the case that somebody took the free one in between.
 const PORT_TRIES: u32 = 3;
+/// How far the port with the metrics stands above the one for HTTP, where it is another one.
+const METRICS_PORT_ABOVE: u16 = 2;
 /// The scripts and requirement files.
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/servers");
 
@@ -129,7 +131,7 @@ impl RealServer {
         let mut last = String::new();
         for _ in 0..PORT_TRIES {
             let folder = TempDir::new().expect("a temporary folder");
-            let port = free_port();
+            let port = free_port_with_another_two_above();
             let Launch { command, ready, metrics_url } = launch(port, folder.path());
             let mut process = Guarded::start(&command, folder.path(), &folder.path().join("log"));
             let is_up = answers_in_time(&mut process, &ready);
@@ -180,6 +182,15 @@ fn bring(names: &[&str], folder: &Path) {
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
     listener.local_addr().expect("a bound socket has an address").port()
+}
+
+/// `MLServer`, Triton and `TorchServe` keep their metrics two ports above their HTTP port; so do those that are started here.
+fn free_port_with_another_two_above() -> u16 {
+    let two_above_is_free = |port: &u16| {
+        let above = port.checked_add(METRICS_PORT_ABOVE);
+        above.is_some_and(|above| TcpListener::bind((Ipv4Addr::LOCALHOST, above)).is_ok())
+    };
+    std::iter::repeat_with(free_port).find(two_above_is_free).expect("an endless iterator")
 }
 
 fn loopback(port: u16) -> Url {

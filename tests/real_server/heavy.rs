@@ -2,14 +2,14 @@
 //!
 //! They weigh gigabytes together, so that only `cargo xtask test --all` sets them up.
 
-use super::{Launch, RealServer, SCRIPTS, bring, environment, free_port};
+use super::{Launch, METRICS_PORT_ABOVE, RealServer, SCRIPTS, bring, environment, free_port};
 
 impl RealServer {
     /// A TorchServe with the model `tumours` in version 1.0; the archive of version 2.0 is there to be registered. It
     /// demands its own tokens, which [`torchserve_key`](Self::torchserve_key) reads.
     pub fn torchserve() -> Self {
         Self::start(|port, folder| {
-            let (management, metrics) = (free_port(), free_port());
+            let (management, metrics) = (free_port(), port + METRICS_PORT_ABOVE);
             bring(&["tumours.py", "heavy/torchserve_handler.py"], folder);
             let store = folder.join("store");
             std::fs::create_dir(&store).expect("a folder");
@@ -48,17 +48,23 @@ impl RealServer {
 
     /// A Ray node with the application `tumours` below `/tumours`.
     ///
-    /// Ray listens on every interface, so it runs in a network namespace of its own; only the HTTP proxy and the dashboard
-    /// are relayed to our loopback.
+    /// Ray listens on every interface, so it runs in a network namespace of its own; only the HTTP proxy, the dashboard and
+    /// the page of metrics are relayed to our loopback.
     pub fn ray_serve() -> Self {
         Self::start(|port, folder| {
             bring(&["tumours.py", "heavy/ray_app.py", "heavy/ray_serve.py"], folder);
             let mut command = environment::program("ray", "python");
             command.arg(format!("{SCRIPTS}/heavy/in_namespace.py"));
-            command.args([format!("{port}:8000"), format!("{}:8265", free_port()), "--".into()]);
+            let metrics = free_port();
+            command.args([
+                format!("{port}:8000"),
+                format!("{}:8265", free_port()),
+                format!("{metrics}:8080"),
+                "--".into(),
+            ]);
             command.arg(environment::folder("ray").join("bin/python")).arg("ray_serve.py");
             command.env("PYTHONPATH", folder).env("RAY_USAGE_STATS_ENABLED", "0");
-            Launch::new(command, port, "/-/healthz")
+            Launch::new(command, port, "/-/healthz").with_metrics(metrics, "metrics")
         })
     }
 }

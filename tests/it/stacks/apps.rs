@@ -4,6 +4,7 @@ use pilothouse_api::types::{AuthDraft, EndpointDraft, JsonDraft};
 use pilothouse_tests::{LITSERVE_KEY, RealServer};
 
 use super::conformance::{Access, Asked, Detected, SECRET, Stack, TWO_TUMOURS, Version, conforms};
+use super::server_view::{Page, ServerView};
 
 pub(crate) fn instances(draft: &mut EndpointDraft, prediction: &str, version: Option<&str>) {
     draft.protocol = "json".into();
@@ -33,6 +34,7 @@ async fn fastapi() {
         access: Access::Gate,
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Is("1"),
+        metrics: None,
     })
     .await;
 }
@@ -55,6 +57,7 @@ async fn litserve() {
         }),
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Is("1"),
+        metrics: None,
     })
     .await;
 }
@@ -75,6 +78,12 @@ async fn bentoml() {
         access: Access::Gate,
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Untold,
+        metrics: Some(ServerView {
+            server: "BentoML",
+            page: Page::BesideApi,
+            latency: Some("median"),
+            told: &["throughput", "in_flight"],
+        }),
     })
     .await;
 }

@@ -1,5 +1,5 @@
 //! The steps that every stack goes through: found, connected with a credential, checked ten times, its version shown, its
-//! server killed and noticed, started again and recovered.
+//! metrics read, its server killed and noticed, started again and recovered.
 
 use pilothouse_api::Api;
 use pilothouse_api::types::{
@@ -9,6 +9,7 @@ use pilothouse_api::types::{
 use pilothouse_testkit::BearerGate;
 use pilothouse_tests::RealServer;
 
+use super::server_view::{self, ServerView};
 use crate::support::{LATER, RESTART, add, always, detect_request, draft, of, open, row, until, until_row};
 
 /// The keyring's name of the credential.
@@ -27,6 +28,8 @@ pub(crate) struct Stack {
     pub(crate) access: Access,
     pub(crate) asked: Asked,
     pub(crate) version: Version,
+    /// What the server says of itself; `None`: it has no metrics.
+    pub(crate) metrics: Option<ServerView>,
 }
 
 /// What probes ask.
@@ -42,6 +45,8 @@ pub(crate) enum Version {
     /// None: the server tells none.
     Untold,
     Is(&'static str),
+    /// What only the started server knows.
+    Of(fn(&RealServer) -> String),
 }
 
 /// What detection says of a stack.
@@ -162,6 +167,7 @@ async fn steps(stack: &Stack) {
     let version = match stack.version {
         Version::Untold => None,
         Version::Is(version) => Some(version.to_owned()),
+        Version::Of(version) => Some(version(&server)),
     };
     let mut without = wanted.clone();
     without.auth = AuthDraft::None;
@@ -180,6 +186,11 @@ async fn steps(stack: &Stack) {
         assert!(generation.first_token_us.is_some() && generation.tokens_per_second.is_some(), "{generation:?}");
         assert_eq!(generation.finish_reason.as_deref(), Some("length"), "{}: {generation:?}", stack.name);
         assert_eq!(generation.completion_tokens, Some(TOKENS), "{}: {generation:?}", stack.name);
+    }
+
+    if let Some(view) = &stack.metrics {
+        let detected = stack.detected.as_ref().map(|detected| detected.server);
+        wanted.metrics = Some(server_view::find(&api, view, &server, &wanted, detected).await);
     }
 
     // Ten checks, all in order, and the version that the server named.
@@ -201,6 +212,10 @@ async fn steps(stack: &Stack) {
     if matches!(stack.asked, Asked::Rows(_)) {
         let evaluated = until_row(&api, id, "it is evaluated", |row| row.quality.is_some()).await;
         assert_eq!(evaluated.quality.unwrap().value, Some(1.0), "{}", stack.name);
+    }
+
+    if let Some(view) = &stack.metrics {
+        server_view::is_told(&api, id, stack.name, view).await;
     }
 
     outlives_a_crash(stack, &api, id, server, version.as_deref()).await;

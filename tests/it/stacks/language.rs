@@ -4,6 +4,7 @@ use pilothouse_api::types::AuthDraft;
 use pilothouse_tests::{LANGUAGE_KEY, RealServer};
 
 use super::conformance::{Access, Asked, Detected, SECRET, Stack, Version, conforms};
+use super::server_view::{Page, ServerView};
 
 /// A bearer token that the server itself demands.
 pub(crate) const OWN_KEY: Access =
@@ -28,6 +29,12 @@ async fn llamacpp() {
         access: OWN_KEY,
         asked: Asked::Text,
         version: Version::Is("tiny"),
+        metrics: Some(ServerView {
+            server: "llama.cpp",
+            page: Page::BesideApi,
+            latency: None,
+            told: &["output_tokens", "in_flight", "waiting"],
+        }),
     })
     .await;
 }

@@ -9,3 +9,4 @@ mod metrics;
 mod open_inference;
 mod sagemaker;
 mod scoring;
+pub(crate) mod server_view;

@@ -3,6 +3,7 @@
 use pilothouse_tests::RealServer;
 
 use super::conformance::{Access, Asked, Detected, Examples, Stack, TWO_TUMOURS, Version, conforms};
+use super::server_view::{Page, ServerView};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mlserver() {
@@ -23,6 +24,12 @@ async fn mlserver() {
         access: Access::Gate,
         asked: Asked::Rows(THIRTY_FEATURES),
         version: Version::Is("1"),
+        metrics: Some(ServerView {
+            server: "MLServer",
+            page: Page::TwoPortsAbove,
+            latency: Some("median"),
+            told: &["throughput", "compute_time", "in_flight", "cpu", "memory"],
+        }),
     })
     .await;
 }
@@ -44,6 +51,12 @@ async fn triton() {
         access: Access::Gate,
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Is("1"),
+        metrics: Some(ServerView {
+            server: "Triton",
+            page: Page::TwoPortsAbove,
+            latency: Some("mean"),
+            told: &["throughput", "queue_time", "compute_time", "errors", "machine_cpu"],
+        }),
     })
     .await;
 }
@@ -64,6 +77,12 @@ async fn kserve_v2() {
         access: Access::Gate,
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Untold,
+        metrics: Some(ServerView {
+            server: "KServe",
+            page: Page::BesideApi,
+            latency: Some("median"),
+            told: &["throughput", "cpu", "memory"],
+        }),
     })
     .await;
 }
@@ -82,6 +101,12 @@ async fn kserve_v1() {
         access: Access::Gate,
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Untold,
+        metrics: Some(ServerView {
+            server: "KServe",
+            page: Page::BesideApi,
+            latency: Some("median"),
+            told: &["throughput", "cpu", "memory"],
+        }),
     })
     .await;
 }

@@ -38,6 +38,7 @@ async fn sagemaker() {
         }),
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Is("v1"),
+        metrics: None,
     })
     .await;
 }

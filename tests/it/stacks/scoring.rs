@@ -20,6 +20,7 @@ async fn mlflow() {
         access: Access::Gate,
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Untold,
+        metrics: None,
     })
     .await;
 }
