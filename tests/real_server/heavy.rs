@@ -64,6 +64,9 @@ impl RealServer {
             ]);
             command.arg(environment::folder("ray").join("bin/python")).arg("ray_serve.py");
             command.env("PYTHONPATH", folder).env("RAY_USAGE_STATS_ENABLED", "0");
+            // Its controller replaces a proxy that does not answer within seconds, which on a busy machine none does.
+            command.env("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "120");
+            command.env("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "120");
             Launch::new(command, port, "/-/healthz").with_metrics(metrics, "metrics")
         })
     }
