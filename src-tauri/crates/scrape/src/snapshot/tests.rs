@@ -62,7 +62,7 @@ fn real_pages_name_their_server() {
         &[Throughput, Errors, FirstToken, OutputTokens, InFlight, Waiting, KvCache],
     );
     check(page!("llama.cpp-b11434.txt"), "", Some("llama.cpp"), &[PromptTokens]);
-    let ray = [Throughput, Errors, Latency, ComputeTime, InFlight, Waiting];
+    let ray = [Latency, Throughput, Errors, ComputeTime, InFlight, Waiting];
     check(page!("ray-2.60.0.txt"), "", Some("Ray Serve"), &ray);
     check(page!("ray-2.60.0.txt"), "tumours", Some("Ray Serve"), &ray);
     check(page!("kserve-0.21.0.txt"), "bc", None, &[]);
