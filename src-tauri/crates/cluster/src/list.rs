@@ -96,7 +96,7 @@ impl Cluster {
                     Err(_) => listing.unreadable += 1,
                 }
             }
-            onward = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
+            page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().clone_into(&mut onward);
             if onward.is_empty() {
                 return Ok(listing);
             }

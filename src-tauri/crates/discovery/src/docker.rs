@@ -72,13 +72,11 @@ pub fn docker_socket(named: Option<&Path>) -> Result<PathBuf, DockerError> {
         };
     }
     let usual = usual_sockets();
-    match usual.iter().find(|path| exists(path)) {
-        Some(found) => Ok(found.clone()),
-        None => {
-            let names: Vec<String> = usual.iter().map(|path| format!("`{}`", path.display())).collect();
-            Err(DockerError::NotFound(names.join(", ")))
-        }
+    if let Some(found) = usual.iter().find(|path| exists(path)) {
+        return Ok(found.clone());
     }
+    let tried: Vec<String> = usual.iter().map(|path| format!("`{}`", path.display())).collect();
+    Err(DockerError::NotFound(tried.join(", ")))
 }
 
 fn exists(path: &Path) -> bool {
@@ -207,7 +205,7 @@ fn candidate(container: &ContainerSummary, wanted: bool) -> Option<Candidate> {
     found.image = container.image.as_deref().map(plain);
     found.version =
         image.tag.clone().or_else(|| labels.get("org.opencontainers.image.version").cloned()).map(|t| plain(&t));
-    found.digest = image.digest.clone();
+    found.digest.clone_from(&image.digest);
     if let Some(stack) = by_image {
         found.evidence.push(format!("its image {} is {}", plain(&image.repository), stack.title));
     } else if let Some((key, stack)) = by_label {
@@ -251,26 +249,21 @@ fn place_port(found: &mut Candidate, container: &ContainerSummary, stack: Option
         .find_map(|usual| ports.iter().find(|port| port.private_port == *usual && port.public_port.is_some()));
     let published: Vec<&&PortSummary> =
         ports.iter().filter(|port| port.public_port.is_some() && other(port.private_port).is_none()).collect();
-    match by_usual.or_else(|| published.first().copied()) {
-        Some(port) => {
-            found.url = port.public_port.and_then(|public| url_of(port.ip.as_deref(), public));
-            let public = port.public_port.unwrap_or_default();
-            found.evidence.push(format!("its port {} is published as {public}", port.private_port));
-            if by_usual.is_none() && published.len() > 1 {
-                let rest: Vec<String> =
-                    published.iter().skip(1).filter_map(|port| port.public_port).map(|port| port.to_string()).collect();
-                found
-                    .problems
-                    .push(format!("it publishes other ports too, which may be the model's: {}", rest.join(", ")));
-            }
+    if let Some(port) = by_usual.or_else(|| published.first().copied()) {
+        found.url = port.public_port.and_then(|public| url_of(port.ip.as_deref(), public));
+        let public = port.public_port.unwrap_or_default();
+        found.evidence.push(format!("its port {} is published as {public}", port.private_port));
+        if by_usual.is_none() && published.len() > 1 {
+            let rest: Vec<String> =
+                published.iter().skip(1).filter_map(|port| port.public_port).map(|port| port.to_string()).collect();
+            found.problems.push(format!("it publishes other ports too, which may be the model's: {}", rest.join(", ")));
         }
-        None => {
-            let inside = ports.first().map_or_else(
-                || known.first().map_or_else(|| "its port".to_owned(), |port| format!("port {port}")),
-                |port| format!("port {}", port.private_port),
-            );
-            found.problems.push(format!("{inside} is not published, so that it cannot be reached: start it with `-p`"));
-        }
+    } else {
+        let inside = ports.first().map_or_else(
+            || known.first().map_or_else(|| "its port".to_owned(), |port| format!("port {port}")),
+            |port| format!("port {}", port.private_port),
+        );
+        found.problems.push(format!("{inside} is not published, so that it cannot be reached: start it with `-p`"));
     }
     for (port, what) in ports.iter().filter_map(|port| Some((port.public_port?, other(port.private_port)?))) {
         found.evidence.push(format!("port {port} is its {what}"));

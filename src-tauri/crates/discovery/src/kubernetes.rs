@@ -19,7 +19,7 @@ use self::inference_service::InferenceService;
 use crate::candidate::Discovery;
 
 /// Limit for looking through a cluster.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// The most candidates of one cluster.
 const MAX_CANDIDATES: usize = 1_000;
 

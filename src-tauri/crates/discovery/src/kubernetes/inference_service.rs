@@ -121,8 +121,10 @@ fn read_addresses(found: &mut Candidate, item: &InferenceService) {
         (matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.has_host()).then_some(url)
     };
     let Metadata { name, namespace } = &item.metadata;
-    let is_inside =
-        |url: &Url| url.host_str().is_some_and(|host| host.ends_with(".svc") || host.ends_with(".cluster.local"));
+    let is_inside = |url: &Url| {
+        let labels: Vec<&str> = url.host_str().unwrap_or_default().split('.').collect();
+        labels.ends_with(&["svc"]) || labels.ends_with(&["cluster", "local"])
+    };
     let (outer, inner) = (url("/url"), url("/address/url"));
     found.inside_url = inner
         .or_else(|| outer.clone().filter(|url| is_inside(url)))
