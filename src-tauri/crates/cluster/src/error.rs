@@ -120,9 +120,12 @@ pub enum ClusterError {
         /// What is wrong.
         problem: String,
     },
-    /// The service has nothing to forward to.
+    /// The service's port cannot be forwarded.
     #[error("{0}")]
     NothingToForward(String),
+    /// The service has no pod that is ready.
+    #[error("{0}")]
+    NoReadyPod(String),
 }
 
 fn named(name: Option<&str>) -> String {

@@ -65,7 +65,7 @@ impl Cluster {
                 0 => format!("the service `{}` {place} selects no pod", to.service),
                 count => format!("none of the {count} pods of the service `{}` {place} is ready", to.service),
             };
-            return Err(ClusterError::NothingToForward(message));
+            return Err(ClusterError::NoReadyPod(message));
         };
         let port = target_port(&service, pod, to)?;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &to.namespace);
