@@ -31,6 +31,37 @@ describe("connecting", () => {
     expect(callsOf(backend, "endpoint_add")[0]).toMatchObject({ draft: { name: "iris", protocol: "v2", model: "iris", url: "http://127.0.0.1:8080" } });
   });
 
+  it("offers every kind of credential, each with its own fields", async () => {
+    const { backend } = start("#/connect");
+    await userEvent.type(screen.getByTestId("connect-url"), "https://models.private.example");
+    await userEvent.click(screen.getByTestId("connect-detect"));
+    const kind = await screen.findByTestId<HTMLSelectElement>("connect-secret-kind");
+    await userEvent.selectOptions(kind, "oauth2");
+    await userEvent.type(screen.getByTestId("connect-secret-token-url"), "https://sso.example/token");
+    await userEvent.click(screen.getByTestId("connect-detect"));
+    const secret = "models-private-example-credential";
+    await waitFor(() => expect(callsOf(backend, "detect").at(-1)).toMatchObject({ auth: { kind: "oauth2", token_url: "https://sso.example/token", secret } }));
+    await userEvent.selectOptions(kind, "aws_sigv4");
+    await userEvent.type(screen.getByTestId("connect-secret-region"), "eu-west-1");
+    await userEvent.selectOptions(screen.getByTestId("connect-secret-source"), "environment");
+    await userEvent.click(screen.getByTestId("connect-detect"));
+    await waitFor(() =>
+      expect(callsOf(backend, "detect").at(-1)).toMatchObject({ auth: { kind: "aws_sigv4", region: "eu-west-1", service: "sagemaker", source: { from: "environment" }, assume_role: null } }),
+    );
+  });
+
+  it("asks for the key of a client certificate, and sends both by name", async () => {
+    const { backend } = start("#/connect");
+    await userEvent.type(screen.getByTestId("connect-url"), "https://models.private.example");
+    await userEvent.click(screen.getByTestId("connect-detect"));
+    expect(screen.queryByTestId("connect-client-key-value")).toBeNull();
+    await userEvent.type(await screen.findByTestId("connect-client-certificate"), "/etc/ssl/client.pem");
+    expect(await screen.findByTestId("connect-client-key-value")).toBeInstanceOf(HTMLTextAreaElement);
+    await userEvent.click(screen.getByTestId("connect-detect"));
+    const expected = { client_certificate_file: "/etc/ssl/client.pem", client_key_secret: "models-private-example-key" };
+    await waitFor(() => expect(callsOf(backend, "detect").at(-1)).toMatchObject(expected));
+  });
+
   it("hands a secret to the keyring and keeps it nowhere", async () => {
     const { backend, app } = start("#/connect");
     await userEvent.type(screen.getByTestId("connect-url"), "https://models.private.example");
