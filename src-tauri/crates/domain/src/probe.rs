@@ -174,6 +174,8 @@ coded_enum!(
         ProxyFailed = 9, "proxy failed";
         /// The server that issues access tokens gave none, so that the endpoint could not be asked.
         TokenUnavailable = 10, "no access token";
+        /// Nobody could say whether the endpoint's name has an address: this machine's resolver gave no answer.
+        ResolverFailed = 12, "name could not be looked up";
     }
 );
 

@@ -4,7 +4,6 @@
 //! must stay true: the task that drives a connection ends with its slot; a phase is recorded only if it was reached, and
 //! the phase in which opening failed holds the time until the failure.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +25,7 @@ use url::{Host, Url};
 use super::failure::{self, Failure, network_is_up};
 use super::proxy::{ProxyRoute, ProxyRules, open_tunnel};
 use super::redirect::same_origin;
+use super::resolve;
 use super::timed_io::{IoMarks, TimedIo};
 use super::tls::TlsProfile;
 
@@ -168,7 +168,7 @@ async fn connect(
     let resolved = match host {
         Some(Host::Ipv4(address)) => Ok(vec![SocketAddr::new(IpAddr::V4(address), port)]),
         Some(Host::Ipv6(address)) => Ok(vec![SocketAddr::new(IpAddr::V6(address), port)]),
-        Some(Host::Domain(name)) => resolve(&name, port, deadline).await,
+        Some(Host::Domain(name)) => resolve::addresses(&name, port, deadline).await,
         None => Err(Failure::target(TargetFailure::DnsFailed, format!("{place} names no host"))),
     };
     phases.dns = Some(micros(started.elapsed()));
@@ -198,26 +198,6 @@ async fn connect(
     }
     phases.connect = Some(micros(started.elapsed()));
     Err(told.unwrap_or_else(|| Failure::target(TargetFailure::DnsFailed, format!("{place} has no address"))))
-}
-
-async fn resolve(name: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, Failure> {
-    match timeout_at(deadline, tokio::net::lookup_host((name, port))).await {
-        Ok(Ok(addresses)) => {
-            let mut unique = Vec::new();
-            for address in addresses {
-                if !unique.contains(&address) {
-                    unique.push(address);
-                }
-            }
-            if unique.is_empty() {
-                return Err(failure::of_dns(&io::Error::other("no address"), name, network_is_up()));
-            }
-            Ok(unique)
-        }
-        Ok(Err(error)) => Err(failure::of_dns(&error, name, network_is_up())),
-        Err(_) if network_is_up() => Err(timed_out("the name was not resolved", name)),
-        Err(_) => Err(failure::of_dns(&io::ErrorKind::TimedOut.into(), name, false)),
-    }
 }
 
 fn timed_out(what: &str, place: &str) -> Failure {

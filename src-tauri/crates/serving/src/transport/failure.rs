@@ -206,7 +206,7 @@ fn other_protocol(begin: [u8; 8]) -> Option<&'static str> {
 }
 
 /// What this machine ran out of, if that is what the error says.
-fn of_own_resources(error: &io::Error) -> Option<Failure> {
+pub(super) fn of_own_resources(error: &io::Error) -> Option<Failure> {
     // EMFILE, ENFILE (24, 23 on every Unix); WSAEMFILE (10024), WSAENOBUFS (10055) on Windows.
     let out_of_files = if cfg!(windows) {
         matches!(error.raw_os_error(), Some(10_024 | 10_055))

@@ -13,6 +13,7 @@ mod exchange;
 pub mod failure;
 mod proxy;
 mod redirect;
+mod resolve;
 mod timed_io;
 pub(crate) mod tls;
 

@@ -160,12 +160,13 @@ async fn a_name_that_does_not_exist_is_the_targets_only_while_we_are_online() {
     // Resolving takes as long as the system's resolver takes; the limit must not decide this test.
     let probe = ProbeConfig { connect_timeout_ms: 60_000, ..ProbeConfig::default() };
     let report = client_with(&target, &probe, Credential::None).probe(false).await;
+    // A machine with a network may still have nobody to ask for names.
     let expect = if pilothouse_serving::transport::failure::network_is_up() {
-        failed(F::DnsFailed)
+        [failed(F::DnsFailed), ours(UnknownReason::ResolverFailed)]
     } else {
-        ours(UnknownReason::NoNetwork)
+        [ours(UnknownReason::NoNetwork); 2]
     };
-    assert_eq!((report.outcome, reached(&report.phases).as_str()), (expect, "d"), "{report:?}");
+    assert!(expect.contains(&report.outcome) && reached(&report.phases) == "d", "{report:?}");
 }
 
 #[tokio::test]
