@@ -102,7 +102,9 @@ fn check(name: &str) {
         }
         bytes
     });
-    let config = Config { cases: MUTATIONS, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
+    // As everywhere with proptest, the environment may ask for more.
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { MUTATIONS };
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
     let result = TestRunner::new(config).run(&strategy, |bytes| {
         (target.run)(&bytes);
         Ok(())

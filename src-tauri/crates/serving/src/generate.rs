@@ -14,6 +14,9 @@ use crate::generation::{Answered, Recorder, TextGeneration};
 use crate::protocol::{ModelMetadata, version};
 use crate::transport::{Exchange, Failure};
 
+/// The most things that one probe learns about how its model wants to be asked.
+const ADAPTATIONS_MAX: u32 = 2;
+
 impl ModelClient {
     /// Sends the prompt whose turn it is.
     pub(crate) async fn probe_generation(
@@ -31,12 +34,21 @@ impl ModelClient {
             Ok(known) => known,
             Err((exchange, failure)) => return report(&exchange, Some(failure), None),
         };
-        let call = match protocol.call(prompt, set, known_before.as_deref()) {
-            Ok(call) => call,
-            Err(failure) => return untried(failure),
+        let mut adapted = 0;
+        let (recorder, exchange) = loop {
+            let call = match protocol.call(prompt, set, known_before.as_deref()) {
+                Ok(call) => call,
+                Err(failure) => return untried(failure),
+            };
+            let mut recorder = Recorder::new(protocol, set.stream);
+            let exchange = self.on_probe_connection_observed(&call, fresh, &mut recorder).await;
+            // As with a renewed token, only the request that was understood counts.
+            let refused = exchange.status.filter(|_| exchange.failure.is_none() && adapted < ADAPTATIONS_MAX);
+            if !refused.is_some_and(|status| protocol.adapt(status, &exchange.body)) {
+                break (recorder, exchange);
+            }
+            adapted += 1;
         };
-        let mut recorder = Recorder::new(protocol, set.stream);
-        let exchange = self.on_probe_connection_observed(&call, fresh, &mut recorder).await;
         let refusal = self.accept(&exchange, false).err();
         if let Some(failure) = &refusal {
             self.doubt_metadata(failure.outcome);

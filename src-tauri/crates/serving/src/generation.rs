@@ -28,6 +28,12 @@ pub(crate) trait TextGeneration: Send + Sync {
     /// Asks for an answer to `prompt`.
     fn call(&self, prompt: &Prompt, set: &PromptSet, metadata: Option<&ModelMetadata>) -> Result<Call, Failure>;
 
+    /// Learns from a refusal how this model wants to be asked. Whether that was new, so that the same prompt may be asked
+    /// again.
+    fn adapt(&self, _status: u16, _body: &[u8]) -> bool {
+        false
+    }
+
     /// How a streamed answer is framed, unless its content type says otherwise.
     fn framing(&self) -> Framing;
 

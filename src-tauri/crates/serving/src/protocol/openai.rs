@@ -8,6 +8,8 @@
 //! The model's version is its `root` in the list where that differs from its name (vLLM: where the weights come from),
 //! else the name in the answer. `system_fingerprint` names the server's own build with vLLM and llama.cpp, and is not used.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use pilothouse_domain::{FinishReason, GenerationRoute, Prompt, PromptSet, ServerTiming, Table, Target, TargetFailure};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -30,11 +32,20 @@ pub(super) struct OpenAi {
     /// The URL below which `models` and `chat/completions` stand.
     base: Url,
     model: Option<String>,
+    /// The model refused `max_tokens`: reasoning models of `OpenAI` want `max_completion_tokens`.
+    wants_completion_tokens: AtomicBool,
+    /// The model refused a temperature of its caller's, as the same models do.
+    refuses_temperature: AtomicBool,
 }
 
 impl OpenAi {
     pub(super) fn new(target: &Target) -> Self {
-        Self { base: versioned(&target.url), model: target.model.clone() }
+        Self {
+            base: versioned(&target.url),
+            model: target.model.clone(),
+            wants_completion_tokens: AtomicBool::new(false),
+            refuses_temperature: AtomicBool::new(false),
+        }
     }
 
     /// The listed model that answers: the named one under any of its names, or the only one.
@@ -116,6 +127,22 @@ struct Object {
     error: Option<Value>,
     #[serde(default)]
     timings: Option<Timings>,
+}
+
+/// `{"error": {"message", "param", "code"}}` of the `OpenAI` API reference.
+#[derive(Deserialize)]
+struct Refusal {
+    error: RefusalError,
+}
+
+#[derive(Deserialize)]
+struct RefusalError {
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    param: Option<String>,
+    #[serde(default)]
+    code: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -254,7 +281,13 @@ impl ServingProtocol for OpenAi {
 
 impl TextGeneration for OpenAi {
     fn call(&self, prompt: &Prompt, set: &PromptSet, metadata: Option<&ModelMetadata>) -> Result<Call, Failure> {
-        let mut body = json!({ "max_tokens": set.max_tokens, "temperature": 0, "stream": set.stream });
+        let mut body = json!({ "stream": set.stream });
+        let limit =
+            if self.wants_completion_tokens.load(Ordering::Relaxed) { "max_completion_tokens" } else { "max_tokens" };
+        body[limit] = json!(set.max_tokens);
+        if !self.refuses_temperature.load(Ordering::Relaxed) {
+            body["temperature"] = json!(0);
+        }
         // A server that lists one model is content without a name, and one that lists none must say so itself.
         if let Some(model) = self.model.as_ref().or(metadata.map(|metadata| &metadata.name)) {
             body["model"] = json!(model);
@@ -275,6 +308,18 @@ impl TextGeneration for OpenAi {
         };
         let call = Call::post(below(&self.base, path), json_body(&body));
         Ok(if set.stream { streaming(call, "text/event-stream") } else { call })
+    }
+
+    fn adapt(&self, status: u16, body: &[u8]) -> bool {
+        let Some(Refusal { error }) = (status == 400).then(|| parse(body).ok()).flatten() else { return false };
+        let is_unsupported = error.code.is_some_and(|code| code.starts_with("unsupported_"));
+        let learned = match error.param.as_deref() {
+            // A server that knows neither word is not asked with the other one.
+            Some("max_tokens") if error.message.contains("max_completion_tokens") => &self.wants_completion_tokens,
+            Some("temperature") if is_unsupported => &self.refuses_temperature,
+            _ => return false,
+        };
+        !learned.swap(true, Ordering::Relaxed)
     }
 
     fn framing(&self) -> Framing {
@@ -418,6 +463,28 @@ mod tests {
         let text = part(r#"{"error":"too many","code":1}"#).unwrap_err();
         assert!(text.detail.contains("too many"), "{}", text.detail);
         assert!(part("<html>").is_err());
+    }
+
+    /// The refusals are those of the `OpenAI` API's reasoning models, as its users quote them.
+    #[test]
+    fn a_model_is_asked_as_it_wants() {
+        let model = openai(Some("o"));
+        let set = PromptSet { route: GenerationRoute::Chat, stream: false, max_tokens: 8, prompts: Vec::new() };
+        let asked = || {
+            let prompt = Prompt { messages: Vec::new(), checks: Vec::new() };
+            let body = model.call(&prompt, &set, None).unwrap().body.unwrap();
+            serde_json::from_slice::<Value>(&body).unwrap()
+        };
+        let limit = r#"{"error":{"message":"Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.","type":"invalid_request_error","param":"max_tokens","code":"unsupported_parameter"}}"#;
+        let temperature = r#"{"error":{"message":"Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported.","type":"invalid_request_error","param":"temperature","code":"unsupported_value"}}"#;
+        assert!(!model.adapt(500, limit.as_bytes()) && !model.adapt(400, b"{\"error\":\"no\"}"));
+        assert!(
+            !model.adapt(400, br#"{"error":{"message":"max_tokens is too large","param":"max_tokens","code":null}}"#)
+        );
+        assert_eq!(asked()["max_tokens"], 8);
+        assert!(model.adapt(400, limit.as_bytes()) && !model.adapt(400, limit.as_bytes()), "learned once");
+        assert!(model.adapt(400, temperature.as_bytes()));
+        assert_eq!(asked(), json!({"model": "o", "messages": [], "max_completion_tokens": 8, "stream": false}));
     }
 
     #[test]

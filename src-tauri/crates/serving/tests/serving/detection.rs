@@ -4,7 +4,7 @@ use pilothouse_domain::endpoint::Tls;
 use pilothouse_domain::{Protocol, TargetFailure, UnknownReason};
 use pilothouse_serving::detect::{CredentialHint, MAX_REQUESTS, Need, Role};
 use pilothouse_serving::{Credential, DetectFailure, Detection, detect};
-use pilothouse_testkit::{Authority, BearerGate, Behaviour, FakeServer, Reply, Validity};
+use pilothouse_testkit::{Authority, BearerGate, Behaviour, FakeServer, Reply, Validity, WireServer};
 use url::Url;
 
 use crate::support::{failed, ours, transport};
@@ -233,4 +233,18 @@ async fn an_untrusted_certificate_asks_for_its_authority() {
     let tls = Tls { ca_file: Some(file), ..Tls::default() };
     let found = detect(&transport(), server.url(), &Credential::None, &tls, None).await.unwrap();
     assert_eq!(found.server.as_deref(), Some("mlserver"));
+}
+
+#[tokio::test]
+async fn servers_without_an_end_are_given_up() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n";
+    let endless = WireServer::endless(head, "[[],".repeat(4_000)).await;
+    let interim = WireServer::endless("", "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100)).await;
+    let silent = WireServer::saying("").await;
+    for server in [endless, interim, silent] {
+        let found = tokio::time::timeout(std::time::Duration::from_mins(1), detected(server.url(), Credential::None));
+        let found = found.await.expect("a detection ends");
+        assert!(found.as_ref().is_ok_and(|found| found.protocol.is_none()) || found.is_err(), "{found:?}");
+        assert!(server.connections() <= MAX_REQUESTS);
+    }
 }

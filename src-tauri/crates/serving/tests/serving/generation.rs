@@ -312,3 +312,25 @@ async fn a_compressed_stream_is_decoded_piece_by_piece() {
     let report = client.probe(false).await;
     assert_eq!((report.outcome, generation(&report).completion_tokens), (Outcome::Ok, Some(3)), "{report:?}");
 }
+
+#[tokio::test]
+async fn a_model_that_wants_other_words_is_asked_again_at_once() {
+    let refused = r#"{"error":{"message":"Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.","param":"max_tokens","code":"unsupported_parameter"}}"#;
+    let chat = Behaviour::answer(move |request| match request.json().get("max_completion_tokens") {
+        None => Behaviour::status(400, refused),
+        Some(_) => Behaviour::json(VLLM_CHAT),
+    });
+    let server = FakeServer::start(openai(Behaviour::json(LLAMA_MODELS), chat)).await;
+    let set = PromptSet { stream: false, ..prompt_set(&["hello"], &[]) };
+    let client = client_of(&target_of(&server, Protocol::OpenAi, None, set));
+    for asked in [2, 3] {
+        let report = client.probe(false).await;
+        assert_eq!((report.outcome, report.http_status), (Outcome::Ok, Some(200)), "{report:?}");
+        let chats = server.requests().iter().filter(|request| request.path() == "/v1/chat/completions").count();
+        assert_eq!(chats, asked, "what was learned is kept");
+    }
+    // A server that refuses both words is told as it is, after both were tried.
+    server.set(openai(Behaviour::json(LLAMA_MODELS), Behaviour::status(400, refused)));
+    let report = client.probe(false).await;
+    assert_eq!((report.outcome, report.http_status), (failed(TargetFailure::RequestRejected), Some(400)), "{report:?}");
+}

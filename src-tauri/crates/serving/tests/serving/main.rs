@@ -1,6 +1,7 @@
 //! The transport, the client and detection against fake servers: each fault of the wire gives its exact outcome and the
 //! phases it reached.
 
+mod aws_sources;
 mod connections;
 mod control_client;
 mod detection;
