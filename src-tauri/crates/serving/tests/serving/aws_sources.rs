@@ -20,7 +20,7 @@ const SECRET: &str = "marker/aws/secret/key/0123456789abcdefgh";
 /// Runs [`part`] with this environment and nothing else of AWS. `source` is where keys come from, `key` the access key with
 /// which the request was signed; `None`: no request was made, since there are no keys.
 fn check(environment: &[(&str, &str)], files: &Path, source: &Value, key: Option<&str>) {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = Command::new(std::env::current_exe().expect("the test knows its own path"));
     command.args(["aws_sources::part", "--exact", "--nocapture"]);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("AWS_") {
@@ -31,7 +31,7 @@ fn check(environment: &[(&str, &str)], files: &Path, source: &Value, key: Option
     command.env("AWS_SHARED_CREDENTIALS_FILE", files.join("credentials"));
     command.env("HOME", files).env("AWS_EC2_METADATA_DISABLED", "true");
     command.env(PART, json!({ "source": source, "key": key }).to_string()).envs(environment.iter().copied());
-    let output = command.output().unwrap();
+    let output = command.output().expect("the test can be run again");
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && text.contains("1 passed"), "{source}: {text}");
     assert!(!text.contains("marker"), "{source}: {text}");
@@ -48,20 +48,17 @@ async fn part() {
     let server = FakeServer::start(Behaviour::status(200, "")).await;
     let report = client_with(&ready_target(&server), &quick_probe_config(), credential).probe(false).await;
     let requests = server.requests();
-    match part["key"].as_str() {
-        Some(key) => {
-            assert_eq!(report.outcome, Outcome::Ok, "{report:?}");
-            let authorization = requests[0].header("authorization").unwrap_or_default();
-            assert!(authorization.starts_with(&format!("AWS4-HMAC-SHA256 Credential={key}/")), "{authorization}");
-            let session = requests[0].header("x-amz-security-token");
-            assert_eq!(session.is_some(), key.ends_with("SESSION"), "a session token goes along where there is one");
-        }
-        None => {
-            assert_eq!((report.outcome, requests.len()), (ours(UnknownReason::Misconfigured), 0), "{report:?}");
-            let detail = report.detail.unwrap();
-            let place = part["source"]["name"].as_str().unwrap_or("AWS_ACCESS_KEY_ID");
-            assert!(detail.contains(place) && detail.contains("no AWS credentials from"), "{detail}");
-        }
+    if let Some(key) = part["key"].as_str() {
+        assert_eq!(report.outcome, Outcome::Ok, "{report:?}");
+        let authorization = requests[0].header("authorization").unwrap_or_default();
+        assert!(authorization.starts_with(&format!("AWS4-HMAC-SHA256 Credential={key}/")), "{authorization}");
+        let session = requests[0].header("x-amz-security-token");
+        assert_eq!(session.is_some(), key.ends_with("SESSION"), "a session token goes along where there is one");
+    } else {
+        assert_eq!((report.outcome, requests.len()), (ours(UnknownReason::Misconfigured), 0), "{report:?}");
+        let detail = report.detail.unwrap();
+        let place = part["source"]["name"].as_str().unwrap_or("AWS_ACCESS_KEY_ID");
+        assert!(detail.contains(place) && detail.contains("no AWS credentials from"), "{detail}");
     }
 }
 
