@@ -47,6 +47,7 @@ pub(crate) fn draft(name: &str, url: &str, protocol: &str) -> EndpointDraft {
         model: None,
         model_version: None,
         management_url: None,
+        management_auth: None,
         payload: "auto".into(),
         interval_ms: 1_000,
         degraded_above_ms: None,

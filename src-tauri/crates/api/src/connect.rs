@@ -119,6 +119,7 @@ impl Api {
         target.model_version = draft.model_version.filter(|version| !version.is_empty());
         let management_url = draft.management_url.filter(|url| !url.trim().is_empty());
         target.management_url = management_url.map(|url| parse_url("management_url", &url)).transpose()?;
+        target.management_auth = draft.management_auth.map(|draft| auth(*draft)).transpose()?;
         target.payload = payload;
         target.json = draft.json.map(json_template).transpose()?;
         target.prompts = draft.prompts.map(prompts::read).transpose()?;
@@ -246,6 +247,7 @@ pub(crate) fn draft(endpoint: &Endpoint, golden_set: Option<&GoldenSet>) -> Endp
         model: target.model.clone(),
         model_version: target.model_version.clone(),
         management_url: target.management_url.as_ref().map(ToString::to_string),
+        management_auth: target.management_auth.as_ref().map(|auth| Box::new(auth_draft(auth))),
         payload: target.payload.as_str().to_owned(),
         interval_ms: endpoint.probe.interval_ms,
         degraded_above_ms: endpoint.probe.degraded_above_ms,

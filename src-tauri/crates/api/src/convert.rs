@@ -37,6 +37,10 @@ impl ApiError {
             EngineError::Target { .. } => {
                 (Code::TargetFailed, Some("look at the endpoint's Health tab for when this began"))
             }
+            EngineError::Undescribed { .. } => (
+                Code::TargetFailed,
+                Some("name the management API and a credential that may describe the endpoint in its settings"),
+            ),
             EngineError::Outputs { .. } => {
                 (Code::TargetFailed, Some("compare the golden set's task and classes with what the model answers"))
             }

@@ -36,6 +36,7 @@ impl Api {
             control_plane: endpoint.control_plane.as_ref().map(versions::control_plane_in_words),
             golden_set: golden_set.as_deref().map(golden_set_summary),
             facets: crate::health_facets(&self.engine.health_facets(&endpoint).await?),
+            deployment: self.engine.deployment(&endpoint).await?.map(crate::deployment::deployment),
             notice: endpoint.target.protocol.notice().map(str::to_owned),
             events: events.iter().map(|event| timeline::event(event, Some(&endpoint.name))).collect(),
             now_ms: now.0,

@@ -232,6 +232,7 @@ pub(crate) fn usual_draft(name: String, environment: String, url: String, protoc
         model: None,
         model_version: None,
         management_url: None,
+        management_auth: None,
         payload: "auto".into(),
         interval_ms: usual.interval_ms,
         degraded_above_ms: usual.degraded_above_ms,

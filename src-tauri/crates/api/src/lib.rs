@@ -15,6 +15,7 @@ mod connect;
 mod connect_many;
 mod convert;
 mod demo;
+mod deployment;
 mod detected;
 mod discovery;
 mod endpoint;

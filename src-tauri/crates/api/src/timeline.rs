@@ -84,6 +84,18 @@ fn in_words(kind: &EventKind, at: TimestampMs) -> (&'static str, Tone, String) {
             let before = from.as_ref().map(|from| format!(", before it {from}")).unwrap_or_default();
             ("version_changed", Tone::Warn, format!("{to} went live{before}"))
         }
+        EventKind::DeploymentChanged { state, word, problem } => {
+            let tone = match state.as_str() {
+                "serving" => Tone::Ok,
+                "failed" => Tone::Bad,
+                "change_failed" | "not_serving" => Tone::Warn,
+                "unrecognised" => Tone::Unknown,
+                _ => Tone::Info,
+            };
+            let word = if word.is_empty() { state.replace('_', " ") } else { word.clone() };
+            let text = with_reason(&format!("The cloud says {word}"), problem.as_deref().unwrap_or_default());
+            ("deployment_changed", tone, text)
+        }
         EventKind::Evaluated { version, metric, value, .. } => {
             let version = version.as_ref().map(|version| format!("{version} evaluated: ")).unwrap_or_default();
             let value = value.map_or_else(|| "undefined".to_owned(), |value| format!("{value:.3}"));
@@ -154,6 +166,14 @@ mod tests {
             "Down: connection refused",
         );
         check(EventKind::VersionChanged { from: Some("v6".into()), to: "v7".into() }, "v7 went live, before it v6");
+        check(
+            EventKind::DeploymentChanged {
+                state: "failed".into(),
+                word: "Failed".into(),
+                problem: Some("no capacity".into()),
+            },
+            "The cloud says Failed: no capacity",
+        );
         check(
             EventKind::Gap { reason: UnknownReason::Asleep, from: TimestampMs(120_000) },
             "Not watched for 8 min: this machine was asleep",

@@ -214,6 +214,7 @@ async fn draft(options: &AddOptions) -> Result<EndpointDraft, Failure> {
         model: target.model.clone(),
         model_version: target.model_version.clone(),
         management_url: target.management_url.as_ref().map(ToString::to_string),
+        management_auth: target.management_auth.as_ref().map(|auth| Box::new(auth_draft(auth))),
         payload: target.payload.as_str().to_owned(),
         interval_ms: options.interval_ms,
         degraded_above_ms: options.degraded_above_ms,
@@ -312,6 +313,8 @@ async fn view(api: &Api, endpoint: &Endpoint) -> Result<Value, Failure> {
         "model": endpoint.target.model,
         "model_version": endpoint.target.model_version,
         "management_url": endpoint.target.management_url,
+        "management_auth": endpoint.target.management_auth.as_ref().map(auth_view),
+        "custom_attributes": endpoint.target.custom_attributes,
         "payload": endpoint.target.payload,
         "notice": endpoint.target.protocol.notice(),
         "interval_ms": endpoint.probe.interval_ms,
@@ -326,6 +329,7 @@ async fn view(api: &Api, endpoint: &Endpoint) -> Result<Value, Failure> {
         "since_ms": health.since,
         "reason": health.reason,
         "version": engine.current_version(endpoint.id).await?,
+        "deployment": engine.deployment(endpoint).await?,
     }))
 }
 

@@ -71,8 +71,8 @@ async fn carry_out(arguments: Arguments, output: Output) -> Result<Answer, Failu
     match arguments.command {
         Command::Demo(options) => demo::run(&options, output).await,
         Command::Detect(options) => detect::run(&options, output).await,
-        Command::Discover(command) => discover::run(command, common, output).await,
-        Command::Import(options) => import::run(&options, common, output).await,
+        Command::Discover(command) => Box::pin(discover::run(command, common, output)).await,
+        Command::Import(options) => Box::pin(import::run(&options, common, output)).await,
         Command::Probe(options) => probe::run(&options, output).await,
         Command::Endpoint(options) => endpoint::run(options, common, output).await,
         Command::Config(options) => config::run(options, common, output).await,

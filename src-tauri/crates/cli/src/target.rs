@@ -6,12 +6,12 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use pilothouse_api::{ApiError, Code};
 use pilothouse_domain::endpoint::{JsonTemplate, PayloadForm};
-use pilothouse_domain::{Outcome, ProbeConfig, Protocol, Table, Target};
+use pilothouse_domain::{Auth, Outcome, ProbeConfig, Protocol, Table, Target};
 use pilothouse_engine::{EngineError, read_credential, read_identity};
 use pilothouse_secrets::Secrets;
 use pilothouse_serving::{DetectFailure, Detection, ModelClient, Transport, TransportConfig};
 
-use crate::access::AccessOptions;
+use crate::access::{AccessOptions, AuthReference, auth_of};
 use crate::failure::Failure;
 use crate::prompts::PromptOptions;
 use crate::table_file;
@@ -29,9 +29,16 @@ pub(crate) struct ModelOptions {
     /// production variant, deployment or served entity
     #[arg(long, value_name = "VERSION")]
     pub(crate) model_version: Option<String>,
-    /// torchserve: base URL of its management API; without it port 8081 of the same host is tried
+    /// torchserve: base URL of its management API; without it port 8081 of the same host is tried. Clouds: where the
+    /// endpoint is described; azureml: its address in the Azure Resource Manager
     #[arg(long, value_name = "U")]
     pub(crate) management_url: Option<String>,
+    /// Clouds: credential of the management API by reference, where it is not the endpoint's own
+    #[arg(long, value_name = "REFERENCE", conflicts_with = "management_auth_file")]
+    pub(crate) management_auth: Option<AuthReference>,
+    /// The same of any kind, from a file as for --auth-file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) management_auth_file: Option<PathBuf>,
     /// mlflow, v1 and clouds: how rows are written
     #[arg(long, value_enum, default_value_t)]
     pub(crate) payload: PayloadWord,
@@ -172,6 +179,7 @@ impl ModelOptions {
             model: self.model.clone(),
             model_version: self.model_version.clone(),
             management_url: management_url.transpose()?,
+            management_auth: self.management_auth()?,
             payload: self.payload.into(),
             json: self.request_template.as_deref().map(read_template).transpose()?,
             auth: self.access.auth()?,
@@ -204,6 +212,11 @@ impl ModelOptions {
             ));
         }
         Ok(target)
+    }
+
+    fn management_auth(&self) -> Result<Option<Auth>, Failure> {
+        let auth = auth_of(self.management_auth.as_ref(), self.management_auth_file.as_deref())?;
+        Ok((auth != Auth::None).then_some(auth))
     }
 
     /// A client for the model.

@@ -259,9 +259,18 @@ pub struct Target {
     /// no number is a version label. For clouds it is the production variant, deployment or served entity by its name.
     #[serde(default)]
     pub model_version: Option<String>,
-    /// For [`Protocol::TorchServe`]: the base URL of its management API; `None`: port 8081 of the same host is tried.
+    /// The base URL of the management API. For [`Protocol::TorchServe`] `None` means that port 8081 of the same host is
+    /// tried. For clouds it is the API that describes the endpoint: for `SageMaker`, Vertex AI and Databricks `None` means
+    /// the one that belongs to the URL; for Azure ML it is the endpoint's address in the Azure Resource Manager, and without
+    /// it nothing is asked.
     #[serde(default)]
     pub management_url: Option<Url>,
+    /// For clouds: the credential of the management API, where it is another one than the endpoint's.
+    #[serde(default)]
+    pub management_auth: Option<Auth>,
+    /// For [`Protocol::SageMaker`]: sent as `X-Amzn-SageMaker-Custom-Attributes`, which the model's container reads.
+    #[serde(default)]
+    pub custom_attributes: Option<String>,
     /// How rows are written, where the protocol has several forms.
     #[serde(default)]
     pub payload: PayloadForm,
@@ -295,6 +304,8 @@ impl Target {
             model: None,
             model_version: None,
             management_url: None,
+            management_auth: None,
+            custom_attributes: None,
             payload: PayloadForm::Auto,
             json: None,
             auth: Auth::None,
@@ -353,6 +364,15 @@ impl Target {
                     self.payload.as_str(),
                     self.protocol.as_str()
                 ),
+            );
+        }
+        if self.custom_attributes.is_some() && self.protocol != Protocol::SageMaker {
+            return invalid("custom_attributes", "apply to the protocol `sagemaker` only".into());
+        }
+        if self.management_auth.is_some() && !self.protocol.divides_traffic() {
+            return invalid(
+                "management_auth",
+                "applies to the protocols sagemaker, azureml, vertex and databricks only".into(),
             );
         }
         if let Some(management) = &self.management_url
@@ -571,10 +591,11 @@ fn reload_timeout_ms() -> u32 {
 }
 
 impl Endpoint {
-    /// Every credential that its settings refer to: the model's, the control plane's, the reload call's and that of its
+    /// Every credential that its settings refer to: the model's, the management API's, the control plane's, the reload call's and that of its
     /// metrics.
     pub fn auths(&self) -> Vec<&Auth> {
         let mut auths = vec![&self.target.auth];
+        auths.extend(&self.target.management_auth);
         match &self.control_plane {
             None | Some(ControlPlaneConfig::Demo { .. }) => {}
             Some(ControlPlaneConfig::Mlflow { auth, reload, .. }) => {

@@ -45,6 +45,15 @@ pub enum EventKind {
         /// After.
         to: VersionId,
     },
+    /// The cloud that runs it says something else of its state.
+    DeploymentChanged {
+        /// The state's word in the API.
+        state: String,
+        /// The cloud's own word; empty where it has none.
+        word: String,
+        /// Why, in the cloud's words.
+        problem: Option<String>,
+    },
     /// A golden set was evaluated.
     Evaluated {
         /// The evaluation.

@@ -19,6 +19,10 @@ pub struct ModelSchema {
 impl Engine {
     /// Asks the endpoint's server about its model.
     pub async fn describe_model(&self, endpoint: &Endpoint) -> Result<ModelSchema, EngineError> {
+        if endpoint.target.protocol.divides_traffic() {
+            let metadata = self.metadata_of_cloud(endpoint).await?;
+            return Ok(ModelSchema { metadata, source: None });
+        }
         let watched = self.watched(endpoint.id).filter(|watched| watched.endpoint == *endpoint);
         let asked = match &watched {
             Some(watched) => self.client_of(watched).await?.metadata().await,

@@ -102,6 +102,7 @@ impl Engine {
         for watched in affected {
             *watched.client.lock().await = None;
             *watched.metrics_client.lock().await = None;
+            *watched.deployment_client.lock().await = None;
         }
         self.publish(Topic::Secrets);
     }
@@ -140,6 +141,7 @@ impl Engine {
         let _ = tracker.observe_quality(quality.problem.clone(), since);
         let watched = Watched::new(endpoint, tracker, quality, self.inner.stop.child_token());
         *lock(&watched.facets) = self.with_store(move |store| store.health_facets(id)).await?;
+        *lock(&watched.deployment) = self.with_store(move |store| store.deployment(id)).await?;
         // What the endpoint itself reported last stands above the control plane until it reports again: while it is down
         // after a restart, the registry's word must not be taken for a change.
         let live = self.with_store(move |store| store.live_versions(id)).await?.into_iter().next();

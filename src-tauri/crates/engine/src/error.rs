@@ -82,6 +82,14 @@ pub enum EngineError {
     /// The endpoint has no control plane.
     #[error("`{0}` has no control plane; name one in its settings to see versions and roll back")]
     NoControlPlane(String),
+    /// The cloud that runs the endpoint does not describe it.
+    #[error("the cloud does not describe `{endpoint}`: {why}")]
+    Undescribed {
+        /// Endpoint name.
+        endpoint: String,
+        /// Why not.
+        why: String,
+    },
     /// The model's outputs do not fit the golden set's task.
     #[error("the answer of `{endpoint}` does not fit its golden set: {why}")]
     Outputs {

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use pilothouse_domain::{Endpoint, FacetState, HealthFacets, Outcome, Probe};
 use pilothouse_serving::ModelClient;
 
+use crate::deployment::ready_by_deployment;
 use crate::engine::lock;
 use crate::watch::Watched;
 use crate::{Engine, EngineError, Topic};
@@ -78,10 +79,12 @@ impl Engine {
         let _slot = self.inner.facet_slots.acquire().await;
         let said = client.facets().await;
         let now = self.now();
+        // A cloud's readiness is told by its management API, where that can be asked.
+        let (ready, detail) = ready_by_deployment(watched).unwrap_or((said.ready.state, said.ready.detail));
         let (changed, answers_tell_no_version) = {
             let mut facets = lock(&watched.facets);
             let live = facets.live.observe(said.live.state, said.live.detail, now);
-            let ready = facets.ready.observe(said.ready.state, said.ready.detail, now);
+            let ready = facets.ready.observe(ready, detail, now);
             (live || ready, !*lock(&watched.answers_tell_version))
         };
         if changed {
@@ -94,7 +97,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn keep_facets(&self, watched: &Watched) -> Result<(), EngineError> {
+    pub(crate) async fn keep_facets(&self, watched: &Watched) -> Result<(), EngineError> {
         let (id, facets) = (watched.endpoint.id, lock(&watched.facets).clone());
         self.with_store(move |store| store.set_health_facets(id, &facets)).await?;
         self.publish(Topic::Endpoint(id));

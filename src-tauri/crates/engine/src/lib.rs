@@ -5,6 +5,7 @@
 
 mod clock;
 mod configuration;
+mod deployment;
 mod describe;
 mod endpoints;
 mod engine;

@@ -109,6 +109,10 @@ impl Engine {
             let (engine, target) = (self.clone(), Arc::clone(watched));
             self.inner.tasks.spawn(async move { engine.version_loop(&target).await });
         }
+        if watched.endpoint.target.protocol.divides_traffic() {
+            let (engine, target) = (self.clone(), Arc::clone(watched));
+            self.inner.tasks.spawn(async move { engine.deployment_loop(&target).await });
+        }
         if watched.endpoint.metrics.is_some() {
             let (engine, target) = (self.clone(), Arc::clone(watched));
             self.inner.tasks.spawn(async move { engine.metrics_loop(&target).await });

@@ -7,15 +7,16 @@ use std::time::Duration;
 use pilothouse_control::ControlState;
 use pilothouse_domain::version::VersionSource;
 use pilothouse_domain::{
-    Endpoint, EventKind, HealthFacets, HealthState, Outcome, Phases, Probe, Table, Target, TargetFailure, TimestampMs,
-    UnknownReason, VersionId,
+    DeploymentLook, Endpoint, EventKind, HealthFacets, HealthState, Outcome, Phases, Probe, Table, Target,
+    TargetFailure, TimestampMs, UnknownReason, VersionId,
 };
 use pilothouse_secrets::SecretError;
-use pilothouse_serving::{MetricsClient, ModelClient};
+use pilothouse_serving::{DeploymentClient, MetricsClient, ModelClient};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::deployment::AnsweringVersions;
 use crate::engine::lock;
 use crate::health::HealthTracker;
 use crate::quality::QualityState;
@@ -29,6 +30,11 @@ pub(crate) struct Watched {
     pub(crate) endpoint: Endpoint,
     pub(crate) client: tokio::sync::Mutex<Option<Arc<ModelClient>>>,
     pub(crate) metrics_client: tokio::sync::Mutex<Option<Arc<MetricsClient>>>,
+    pub(crate) deployment_client: tokio::sync::Mutex<Option<Arc<DeploymentClient>>>,
+    /// What the cloud that runs it said last.
+    pub(crate) deployment: Mutex<Option<DeploymentLook>>,
+    /// Where the cloud does not say how it divides the traffic: who answered lately.
+    pub(crate) answering: Mutex<AnsweringVersions>,
     pub(crate) health: Mutex<HealthTracker>,
     /// The version that the endpoint's own answers report.
     pub(crate) reported: Mutex<Option<VersionId>>,
@@ -62,6 +68,9 @@ impl Watched {
             endpoint,
             client: tokio::sync::Mutex::default(),
             metrics_client: tokio::sync::Mutex::default(),
+            deployment_client: tokio::sync::Mutex::default(),
+            deployment: Mutex::default(),
+            answering: Mutex::default(),
             health: Mutex::new(health),
             reported: Mutex::default(),
             quality: Mutex::new(Arc::new(quality)),
@@ -211,7 +220,9 @@ impl Engine {
         self.follow_network(watched, probe).await?;
         if let Some(version) = probe.version.clone() {
             *lock(&watched.answers_tell_version) = true;
-            self.follow_reported_version(watched, version, probe.due).await?;
+            if let Some(version) = Self::version_after_answer(watched, version) {
+                self.follow_reported_version(watched, version, probe.due).await?;
+            }
         }
         let total_us = (probe.outcome == Outcome::Ok).then_some(probe.total_us).flatten();
         let change = lock(&watched.health).observe(probe.outcome, total_us, &watched.endpoint.probe, probe.due);

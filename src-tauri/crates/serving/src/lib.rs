@@ -1,8 +1,9 @@
 //! Model servers: how they are reached, spoken to, recognised and checked.
 //!
 //! What it is: [`Transport`] (timed HTTP exchanges, and clients for control planes), [`ModelClient`] (one endpoint:
-//! probe, predict, metadata) over one file per serving protocol, [`detect()`] (which server stands behind a bare URL) and
-//! the checks an answer must pass. What it hides: sockets, TLS, proxies, redirects, wire formats. What must stay true:
+//! probe, predict, metadata) over one file per serving protocol, [`DeploymentClient`] (what a cloud says of an endpoint),
+//! [`detect()`] (which server stands behind a bare URL) and the checks an answer must pass. What it hides: sockets, TLS,
+//! proxies, redirects, wire formats. What must stay true:
 //! this crate's transport is the only place that opens client sockets; a failure of ours is never reported as one of the
 //! target; no answer of any bytes panics; no credential appears in an error, a detail, a log or `Debug`.
 
@@ -10,6 +11,7 @@ mod bounded_json;
 pub mod checks;
 pub mod client;
 pub mod credential;
+pub mod describe;
 pub mod detect;
 mod error;
 mod facets;
@@ -28,6 +30,7 @@ pub use http::HeaderName;
 
 pub use client::{ModelClient, Prediction, ProbeReport};
 pub use credential::{Authorization, Authorizer, ClientIdentity, Credential, MASK, RequestParts};
+pub use describe::{DeploymentClient, DescribeFailure};
 pub use detect::{DetectFailure, DetectedModel, Detection, detect};
 pub use error::{PredictFailure, ServingError};
 pub use facets::{Facet, Facets};

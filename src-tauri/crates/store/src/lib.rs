@@ -14,6 +14,7 @@
 //! - No bytes found in a file can make this crate panic.
 
 mod audit;
+mod deployments;
 mod endpoints;
 mod error;
 mod evaluations;

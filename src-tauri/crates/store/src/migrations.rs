@@ -6,8 +6,8 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::{
-    StoreError, audit, endpoints, evaluations, events, generations, golden_sets, health, health_facets, live_versions,
-    probes, retention, rollbacks, rollups, server_metrics, settings, text,
+    StoreError, audit, deployments, endpoints, evaluations, events, generations, golden_sets, health, health_facets,
+    live_versions, probes, retention, rollbacks, rollups, server_metrics, settings, text,
 };
 
 /// The SQL of every version, in order: `MIGRATIONS[0]` makes version 1. The statements stand beside the code of their
@@ -33,6 +33,7 @@ const MIGRATIONS: &[&[&str]] = &[
     &[endpoints::V4],
     &[generations::V5],
     &[health_facets::V6],
+    &[deployments::V7],
 ];
 
 /// The newest schema version.

@@ -879,6 +879,93 @@ control_url: string,
 models: Array<DemoModel>, };
 
 /**
+ * One of the versions behind an endpoint.
+ */
+export type DeployedVersion = { 
+/**
+ * The name by which answers name it.
+ */
+name: string, 
+/**
+ * The model, with its version where the cloud says it.
+ */
+model: string | null, 
+/**
+ * Share of the traffic, 0 to 1.
+ */
+share: number | null, 
+/**
+ * The share that it is to have, where that is another one.
+ */
+share_wanted: number | null, 
+/**
+ * The cloud's word for its state.
+ */
+state: string | null, 
+/**
+ * Instances that run it.
+ */
+instances: number | null, 
+/**
+ * What else the cloud says of it.
+ */
+detail: string | null, };
+
+/**
+ * What the cloud said, and when it was asked.
+ */
+export type Deployment = { 
+/**
+ * When it was last asked.
+ */
+asked_ms: number, 
+/**
+ * What it last said; `null` when it never answered.
+ */
+told: DeploymentTold | null, 
+/**
+ * Why it said nothing the last time it was asked.
+ */
+problem: string | null, };
+
+/**
+ * What the cloud said.
+ */
+export type DeploymentTold = { 
+/**
+ * When it said so.
+ */
+at_ms: number, 
+/**
+ * `serving`, `changing`, `change_failed`, `starting`, `not_serving`, `failed` or `unrecognised`.
+ */
+state: string, 
+/**
+ * The cloud's own word; empty where it has none.
+ */
+word: string, 
+/**
+ * Variants, deployments, deployed models or served entities, those with most traffic first.
+ */
+versions: Array<DeployedVersion>, 
+/**
+ * The configuration in force.
+ */
+configuration: string | null, 
+/**
+ * What it is being changed to.
+ */
+pending: string | null, 
+/**
+ * When the cloud last changed it.
+ */
+changed_ms: number | null, 
+/**
+ * Why it failed, in the cloud's words.
+ */
+problem: string | null, };
+
+/**
  * A version of a model as its server lists it.
  */
 export type DescribedVersion = { 
@@ -1330,6 +1417,10 @@ golden_set: GoldenSetSummary | null,
  */
 facets: HealthFacets, 
 /**
+ * What the cloud that runs it says of it, where one is asked.
+ */
+deployment: Deployment | null, 
+/**
  * What a person should know before relying on this kind of server.
  */
 notice: string | null, 
@@ -1372,9 +1463,14 @@ model: string | null,
  */
 model_version: string | null, 
 /**
- * For `torchserve`: base URL of its management API; `null`: port 8081 of the same host is tried.
+ * Base URL of the management API. For `torchserve` `null` means port 8081 of the same host; for clouds the one that
+ * belongs to the URL, and for `azureml` none.
  */
 management_url: string | null, 
+/**
+ * For clouds: credential of the management API; `null`: the endpoint's own.
+ */
+management_auth: AuthDraft | null, 
 /**
  * For `mlflow`, `v1` and clouds: `auto`, `dataframe_split`, `dataframe_records`, `inputs`, `instances`, `csv`,
  * `input_data` or `data`.

@@ -11,6 +11,7 @@ export function emptyDraft(url = ""): EndpointDraft {
     model: null,
     model_version: null,
     management_url: null,
+    management_auth: null,
     payload: "auto",
     interval_ms: 15_000,
     degraded_above_ms: null,
@@ -116,6 +117,21 @@ export const PAYLOADS: Record<string, [string, string][]> = {
   ],
 };
 
+/** Where a cloud describes its endpoints, when nothing else is said. */
+export const MANAGEMENT_PLACEHOLDER: Record<string, string> = {
+  sagemaker: "api.sagemaker.REGION.amazonaws.com, beside the runtime",
+  azureml: "https://management.azure.com/subscriptions/…/onlineEndpoints/NAME",
+  vertex: "That of the endpoint's region",
+  databricks: "The workspace",
+};
+
+/** A credential for a cloud's management API to start from: of the kind that it takes. */
+export function managementAuth(draft: EndpointDraft): AuthDraft {
+  const name = `${secretName(draft.url)}-management`;
+  const auth = authOfKind(({ sagemaker: "aws_sigv4", azureml: "entra", vertex: "google_service_account" } as const)[draft.protocol] ?? "bearer", { kind: "none" }, name);
+  return auth.kind === "entra" ? { ...auth, scope: "https://management.azure.com/.default" } : auth;
+}
+
 /** Whether a request of this protocol can be described by a template. */
 export const takesTemplate = (protocol: string): boolean => protocol === "json" || protocol === "torchserve" || CLOUDS.has(protocol);
 
@@ -133,6 +149,7 @@ export function withProtocol(draft: EndpointDraft, protocol: string): EndpointDr
     json: protocol === "json" ? (draft.json ?? emptyJson()) : null,
     payload: PAYLOADS[protocol]?.some(([form]) => form === draft.payload) ? draft.payload : "auto",
     management_url: protocol === draft.protocol ? draft.management_url : null,
+    management_auth: CLOUDS.has(protocol) ? draft.management_auth : null,
     model_version: VERSION_LABEL[protocol] ? draft.model_version : null,
     prompts: GENERATES_TEXT.has(protocol) ? (draft.prompts ?? emptyPrompts()) : null,
     probe_rows: GENERATES_TEXT.has(protocol) ? null : draft.probe_rows,
@@ -250,7 +267,7 @@ export function applyDetection(draft: EndpointDraft, found: Detection): Endpoint
     name: draft.name || model || "",
     json: isJson ? (draft.json ?? templateOf(found, found.models[0])) : null,
     probe_rows: draft.probe_rows ?? (isJson ? found.example_rows : null),
-    management_url: protocol === "torchserve" ? (draft.management_url ?? found.management_url) : null,
+    management_url: protocol === "torchserve" ? (draft.management_url ?? found.management_url) : CLOUDS.has(protocol) ? draft.management_url : null,
   };
 }
 

@@ -325,8 +325,11 @@ border! {
         /// Fixed version to call; for `v1` a word that is no number is a version label; for clouds the production variant,
         /// deployment or served entity.
         pub model_version: Option<String>,
-        /// For `torchserve`: base URL of its management API; `null`: port 8081 of the same host is tried.
+        /// Base URL of the management API. For `torchserve` `null` means port 8081 of the same host; for clouds the one that
+        /// belongs to the URL, and for `azureml` none.
         pub management_url: Option<String>,
+        /// For clouds: credential of the management API; `null`: the endpoint's own.
+        pub management_auth: Option<Box<AuthDraft>>,
         /// For `mlflow`, `v1` and clouds: `auto`, `dataframe_split`, `dataframe_records`, `inputs`, `instances`, `csv`,
         /// `input_data` or `data`.
         pub payload: String,

@@ -17,6 +17,8 @@ border! {
         pub golden_set: Option<GoldenSetSummary>,
         /// The facets of its health: the server's own words beside what its predictions show.
         pub facets: super::HealthFacets,
+        /// What the cloud that runs it says of it, where one is asked.
+        pub deployment: Option<super::Deployment>,
         /// What a person should know before relying on this kind of server.
         pub notice: Option<String>,
         /// The latest events, newest first.

@@ -48,6 +48,7 @@ async fn saving_an_untouched_draft_changes_nothing() {
     full.target.model = Some("loans".into());
     full.target.model_version = Some("3".into());
     full.target.management_url = Some("http://127.0.0.1:8081/".parse().unwrap());
+    full.target.management_auth = Some(Auth::Bearer { secret: "management".into() });
     full.target.auth = Auth::Header { name: "x-api-key".into(), secret: "loans-key".into() };
     full.target.checks.probability_sum = true;
     full.target.checks.outputs_per_row = Some(2);

@@ -31,6 +31,7 @@ pub(crate) fn draft(name: &str, server: &FakeServer) -> EndpointDraft {
         model: None,
         model_version: None,
         management_url: None,
+        management_auth: None,
         payload: "auto".into(),
         interval_ms: 15_000,
         degraded_above_ms: None,

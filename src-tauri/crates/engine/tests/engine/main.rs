@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion, also in what the tests share")]
 
 mod configuration;
+mod deployments;
 mod explain;
 mod facets;
 mod metrics;

@@ -266,7 +266,7 @@ pub(crate) fn of_target(target: &Target) -> Result<Box<dyn ServingProtocol>, Ser
 use crate::text::percent_decoded;
 pub(crate) use mlflow::is_version_number;
 pub(crate) use open_inference::read_repository_index;
-pub(crate) use vertex::endpoint_url;
+pub(crate) use vertex::{endpoint_url, model_version as vertex_model_version};
 
 /// The outcome of an answer's status; `None` for a status of success (2xx).
 pub(crate) fn status_failure(
@@ -339,7 +339,7 @@ fn setting_header(name: &'static str, value: &str) -> Result<(HeaderName, Header
 
 /// The base URL before `/{segment}/{name}`, with the name, where the URL holds them; else the URL and the name that was
 /// set. People paste the whole route as often as its base.
-fn base_and_name(target: &Target, segment: &str) -> Result<(Url, String), ServingError> {
+pub(crate) fn base_and_name(target: &Target, segment: &str) -> Result<(Url, String), ServingError> {
     let mut base = target.url.clone();
     let parts: Vec<String> = base.path_segments().map(|parts| parts.map(str::to_owned).collect()).unwrap_or_default();
     let mut named = None;

@@ -32,6 +32,9 @@ const INVOKED_VARIANT: &str = "x-amzn-invoked-production-variant";
 /// The production variant that is to answer.
 const TARGET_VARIANT: &str = "x-amzn-sagemaker-target-variant";
 
+/// Forwarded to the model's container as it is.
+const CUSTOM_ATTRIBUTES: &str = "x-amzn-sagemaker-custom-attributes";
+
 /// The protocol, bound to one target.
 pub(super) struct SageMaker {
     url: Url,
@@ -46,6 +49,9 @@ impl SageMaker {
         let mut headers = vec![(ACCEPT, ANYTHING)];
         if let Some(variant) = &target.model_version {
             headers.push(setting_header(TARGET_VARIANT, variant)?);
+        }
+        if let Some(attributes) = &target.custom_attributes {
+            headers.push(setting_header(CUSTOM_ATTRIBUTES, attributes)?);
         }
         Ok(Self {
             url: below(&base, &["endpoints", &name, "invocations"]),
@@ -152,11 +158,16 @@ mod tests {
 
     #[test]
     fn the_requests_are_those_of_the_sdk() {
-        let call = sagemaker(|target| target.model_version = Some("v2".into())).predict_call(&table(), None).unwrap();
+        let addressed = sagemaker(|target| {
+            target.model_version = Some("v2".into());
+            target.custom_attributes = Some("trace=1".into());
+        });
+        let call = addressed.predict_call(&table(), None).unwrap();
         assert_eq!(call.url.as_str(), format!("{URL}endpoints/churn/invocations"));
         assert_eq!(call.body.as_deref(), Some(&b"1.0,2.0\n"[..]));
         assert_eq!((header(&call, "content-type"), header(&call, "accept")), (Some("text/csv"), Some("*/*")));
         assert_eq!(header(&call, TARGET_VARIANT), Some("v2"));
+        assert_eq!(header(&call, CUSTOM_ATTRIBUTES), Some("trace=1"));
     }
 
     #[test]

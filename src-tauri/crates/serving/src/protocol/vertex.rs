@@ -54,7 +54,7 @@ pub(crate) fn endpoint_url(url: &Url) -> Option<Url> {
 }
 
 /// `9@1` from `projects/p/locations/l/models/9@1` or from `…/models/9` and a version of its own.
-fn model_version(model: &str, version_id: Option<&str>) -> Option<String> {
+pub(crate) fn model_version(model: &str, version_id: Option<&str>) -> Option<String> {
     let model = model.rsplit('/').next().filter(|model| !model.is_empty())?;
     Some(match version_id {
         Some(id) if !model.contains('@') && !id.is_empty() => format!("{model}@{id}"),
