@@ -18,7 +18,7 @@ use crate::session::with_api;
 pub(crate) enum DiscoverCommand {
     /// List the contexts of the kubeconfig and the Docker engine, without asking any of them
     Places(PlacesOptions),
-    /// Look through a Kubernetes cluster: InferenceServices, and Services whose labels or pods name a model server
+    /// Look through a Kubernetes cluster: `InferenceService`s, and Services whose labels or pods name a model server
     Kubernetes(KubernetesOptions),
     /// Look through the Docker engine of this machine: running containers of model servers
     Docker(DockerOptions),
