@@ -54,6 +54,19 @@ pub(crate) fn segment(name: &str) -> String {
     form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20").replace("..", "%2E%2E")
 }
 
+/// The query for the next page. A function of its own: the serializer may not live across an `await`.
+fn query(labels: Option<&str>, onward: &str) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("limit", &PAGE.to_string());
+    if let Some(labels) = labels.filter(|labels| !labels.is_empty()) {
+        query.append_pair("labelSelector", labels);
+    }
+    if !onward.is_empty() {
+        query.append_pair("continue", onward);
+    }
+    query.finish()
+}
+
 /// What a list gave.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listing<T> {
@@ -76,15 +89,7 @@ impl Cluster {
         let mut listing = Listing { items: Vec::new(), unreadable: 0, is_cut: false };
         let mut onward = String::new();
         loop {
-            let mut query = form_urlencoded::Serializer::new(String::new());
-            query.append_pair("limit", &PAGE.to_string());
-            if let Some(labels) = labels.filter(|labels| !labels.is_empty()) {
-                query.append_pair("labelSelector", labels);
-            }
-            if !onward.is_empty() {
-                query.append_pair("continue", &onward);
-            }
-            let path = format!("{}?{}", kind.path(place), query.finish());
+            let path = format!("{}?{}", kind.path(place), query(labels, &onward));
             let page = self.get(&path, "list", &kind.named(), place).await?;
             let items = page.get("items").and_then(Value::as_array).ok_or_else(|| ClusterError::Answer {
                 server: self.server.clone(),

@@ -186,3 +186,18 @@ fn a_credential_that_runs_out_is_known() {
     check(Some("2030-01-01T00:00:10Z"), true);
     check(Some("2030-01-01T00:01:00Z"), false);
 }
+
+/// The window's runtime moves commands between threads.
+#[tokio::test]
+async fn calls_can_be_moved_between_threads() {
+    fn is_send<T: Send>(future: T) -> T {
+        future
+    }
+    let place = place(false, listing()).await;
+    let access = place.access(CA, "{token: t0k}");
+    let cluster = is_send(Cluster::login(&access)).await.unwrap();
+    let own = Place::AllNamespaces;
+    assert_eq!(is_send(cluster.list::<Value>(ResourceKind::SERVICES, &own, None)).await.unwrap().items.len(), 1);
+    let to = crate::ServicePort { namespace: "models".into(), service: "iris".into(), port: 1 };
+    assert!(is_send(cluster.forward(&to)).await.is_err());
+}
