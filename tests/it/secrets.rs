@@ -11,13 +11,23 @@ use pilothouse_api::types::*;
 use pilothouse_api::{Api, ApiError};
 use pilothouse_domain::Auth;
 use pilothouse_secrets::Secrets;
-use pilothouse_testkit::BearerGate;
+use pilothouse_testkit::{BearerGate, Behaviour, FakeServer, RecordedRequest, Reply};
 use pilothouse_tests::RealServer;
 
 use crate::support::{LATER, add, always, draft, import_tumours, mlflow_registry, of, until, until_row};
 
 /// Must be found nowhere but in the keyring and at the gate.
 const MARKER: &str = "marker-9d1f77ab-bearer-value";
+/// The same, for each other kind of credential; the last two are no secret of ours but a token that one brings, and what
+/// the server of tokens repeats of a request.
+const QUERY_KEY: &str = "marker-51b0c9e2-query-value";
+const PASSWORD: &str = "marker-7c33aa18-basic-value";
+const CLIENT_SECRET: &str = "marker-e04d5f96-oauth2-value";
+const AWS_SECRET_KEY: &str = "marker/2a9b64d1/aws/secret/access/key000";
+const TOKEN: &str = "marker-b8812c07-issued-token";
+const MARKERS: [&str; 6] = [MARKER, QUERY_KEY, PASSWORD, CLIENT_SECRET, AWS_SECRET_KEY, TOKEN];
+/// `ann` with her password, as Basic sends it (RFC 7617).
+const BASIC: &str = "Basic YW5uOm1hcmtlci03YzMzYWExOC1iYXNpYy12YWx1ZQ==";
 const PART: &str = "PILOTHOUSE_SECRETS_PART";
 
 const SESSION: &str = "printf passphrase | gnome-keyring-daemon --unlock --components=secrets >/dev/null
@@ -27,6 +37,15 @@ exec \"$TEST\" secrets::part --exact --nocapture";
 fn a_secret_in_use_leaks_nowhere() {
     let home = tempfile::tempdir().unwrap();
     let output = session(home.path(), "use");
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("1 passed"), "the part was played: {}", text(&output));
+    assert_absent(home.path(), &output);
+}
+
+#[test]
+fn every_other_kind_of_secret_leaks_nowhere() {
+    let home = tempfile::tempdir().unwrap();
+    let output = session(home.path(), "kinds");
     assert!(output.status.success(), "{}", text(&output));
     assert!(text(&output).contains("1 passed"), "the part was played: {}", text(&output));
     assert_absent(home.path(), &output);
@@ -69,13 +88,18 @@ fn text(output: &Output) -> String {
 
 /// The marker is neither in what was printed nor in any file: database, WAL, log at its most talkative, exports, keyring.
 fn assert_absent(home: &Path, output: &Output) {
-    assert!(!text(output).contains(MARKER), "the marker was printed");
+    for marker in MARKERS.iter().chain([&BASIC]) {
+        assert!(!text(output).contains(marker), "{marker} was printed");
+    }
     let files = files(home);
     for wanted in ["pilothouse.db", "trace.log", "answers.json"] {
         assert!(files.iter().any(|file| file.ends_with(wanted)), "{wanted} is among {files:?}");
     }
     for file in files {
-        assert!(!contains(&std::fs::read(&file).unwrap(), MARKER), "the marker is in {}", file.display());
+        let bytes = std::fs::read(&file).unwrap();
+        for marker in MARKERS.iter().chain([&BASIC]) {
+            assert!(!contains(&bytes, marker), "{marker} is in {}", file.display());
+        }
     }
 }
 
@@ -103,6 +127,10 @@ async fn part() {
         .init();
 
     let server = RealServer::mlserver();
+    if part == "kinds" {
+        every_kind(&server, &home).await;
+        return;
+    }
     let gate = BearerGate::start(&server.url, MARKER).await;
     let database = home.join("pilothouse.db");
     let api = Api::open(&database, Secrets::keyring(), Some(home.clone())).unwrap();
@@ -153,14 +181,7 @@ async fn part() {
     }
 
     ask_everything(&api, id, &name, &mut answers).await;
-    // While it is open the WAL holds what is new.
-    for suffix in ["", "-wal", "-shm"] {
-        let file = home.join(format!("pilothouse.db{suffix}"));
-        assert!(!contains(&std::fs::read(&file).unwrap(), MARKER), "the marker is in {}", file.display());
-    }
-    for own in ["/proc/self/cmdline", "/proc/self/environ"] {
-        assert!(!contains(&std::fs::read(own).unwrap(), MARKER), "the marker is in {own}");
-    }
+    assert_absent_from_the_running_program(&home);
     // The gate closes: failures of connecting are told as well.
     drop(gate);
     until_row(&api, id, "it is down", |row| row.health == HealthWord::Down).await;
@@ -172,6 +193,119 @@ async fn part() {
     assert_eq!(entry.state, SecretState::Missing);
     answers.write(&home);
     api.stop().await;
+}
+
+/// While a database is open its WAL holds what is new.
+fn assert_absent_from_the_running_program(home: &Path) {
+    let database = ["", "-wal", "-shm"].map(|suffix| home.join(format!("pilothouse.db{suffix}")));
+    for file in database.into_iter().chain(["/proc/self/cmdline", "/proc/self/environ"].map(PathBuf::from)) {
+        let bytes = std::fs::read(&file).unwrap();
+        for marker in MARKERS {
+            assert!(!contains(&bytes, marker), "{marker} is in {}", file.display());
+        }
+    }
+}
+
+/// One endpoint after the other, each with a credential of another kind before the same real server.
+async fn every_kind(server: &RealServer, home: &Path) {
+    let tokens = token_server().await;
+    let api = Api::open(&home.join("pilothouse.db"), Secrets::keyring(), Some(home.to_owned())).unwrap();
+    assert!(api.watch().await.unwrap());
+    let mut answers = Answers(Vec::new());
+    import_tumours(&api, None).await;
+    let secret = |kind: &str| format!("{kind}-secret");
+    let kinds: [(&str, &str, AuthDraft); 4] = [
+        ("query", QUERY_KEY, AuthDraft::Query { name: "api-key".into(), secret: secret("query") }),
+        ("basic", PASSWORD, AuthDraft::Basic { username: "ann".into(), secret: secret("basic") }),
+        (
+            "oauth2",
+            CLIENT_SECRET,
+            AuthDraft::Oauth2 {
+                token_url: tokens.at("/token").to_string(),
+                client_id: "pilothouse".into(),
+                secret: secret("oauth2"),
+                scopes: "predict".into(),
+                audience: None,
+                client_auth: ClientAuthWord::Body,
+            },
+        ),
+        (
+            "aws",
+            AWS_SECRET_KEY,
+            AuthDraft::AwsSigv4 {
+                region: "eu-west-1".into(),
+                service: "sagemaker".into(),
+                source: AwsSourceDraft::Static {
+                    access_key_id: "AKIAEXAMPLE000000000".into(),
+                    secret: secret("aws"),
+                    session_token_secret: None,
+                },
+                assume_role: None,
+            },
+        ),
+    ];
+    for (kind, value, auth) in kinds {
+        let gate = BearerGate::demanding(&server.url, move |request| admits(kind, request)).await;
+        let request = || DetectRequest::new(gate.url().to_string(), auth.clone());
+        let set = |value: &str| SecretSetRequest { name: secret(kind), value: value.into() };
+        // Missing, wrong, and then right.
+        answers.keep(api.detect(request()).await).unwrap_err();
+        answers.keep(api.secret_set(set("another value")).await).unwrap();
+        answers.keep(api.detect(request()).await).ok();
+        answers.keep(api.secret_set(set(value)).await).unwrap();
+        let found = answers.keep(api.detect(request()).await).unwrap();
+        assert_eq!(found.protocol.as_deref(), Some("v2"), "{kind}: {found:?}");
+        let mut wanted = draft(kind, gate.url().as_str(), "v2");
+        wanted.model = Some("bc".into());
+        wanted.golden_set = Some("tumours".into());
+        wanted.auth = auth.clone();
+        let test = answers.keep(api.connect_test(ConnectTestRequest { draft: wanted.clone() }).await).unwrap();
+        assert_eq!(test.outcome, "ok", "{kind}: {test:?}");
+        let id = add(&api, wanted).await;
+        until_row(&api, id, "it is healthy and evaluated", |row| {
+            row.health == HealthWord::Healthy && row.quality.is_some()
+        })
+        .await;
+        ask_everything(&api, id, &secret(kind), &mut answers).await;
+        assert_absent_from_the_running_program(home);
+        drop(gate);
+        until_row(&api, id, "it is down", |row| row.health == HealthWord::Down).await;
+        ask_everything(&api, id, &secret(kind), &mut answers).await;
+    }
+    let asked = tokens.requests();
+    assert!(asked.iter().any(|request| request.mentions(CLIENT_SECRET)), "the client's secret was used");
+    answers.write(home);
+    api.stop().await;
+}
+
+/// Whether a request has the right credential of this kind.
+fn admits(kind: &str, request: &RecordedRequest) -> bool {
+    let authorization = request.header("authorization").unwrap_or_default();
+    match kind {
+        "query" => request.target.contains(&format!("api-key={QUERY_KEY}")),
+        "basic" => authorization == BASIC,
+        "oauth2" => authorization == format!("Bearer {TOKEN}"),
+        // Whether signatures are right is asked of a server that knows: see `stacks::sagemaker`.
+        _ => authorization.starts_with("AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE000000000/"),
+    }
+}
+
+/// Issues a token for the right secret, and repeats a wrong request whole, as careless servers do.
+async fn token_server() -> FakeServer {
+    FakeServer::start(Behaviour::answer(|request| {
+        let answer = if request.mentions(CLIENT_SECRET) {
+            serde_json::json!({ "access_token": TOKEN, "token_type": "Bearer", "expires_in": 3_600 })
+        } else {
+            let body = String::from_utf8_lossy(&request.body).into_owned();
+            return Reply::json(
+                401,
+                &serde_json::json!({ "error": "invalid_client", "error_description": body }).to_string(),
+            )
+            .into();
+        };
+        Behaviour::json(&answer.to_string())
+    }))
+    .await
 }
 
 /// Every command that tells something, with its answer or its error.
@@ -215,7 +349,9 @@ impl Answers {
             Ok(answer) => serde_json::to_string(answer).unwrap(),
             Err(error) => format!("{} {error} {error:?}", serde_json::to_string(error).unwrap()),
         };
-        assert!(!text.contains(MARKER), "the marker is in an answer: {text}");
+        for marker in MARKERS {
+            assert!(!text.contains(marker), "{marker} is in an answer: {text}");
+        }
         self.0.push(text);
         answer
     }
