@@ -128,7 +128,7 @@ async fn part() {
 
     let server = RealServer::mlserver();
     if part == "kinds" {
-        every_kind(&server, &home).await;
+        Box::pin(every_kind(&server, &home)).await;
         return;
     }
     let gate = BearerGate::start(&server.url, MARKER).await;
