@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 
 /// The client that the app itself uses for control planes.
 pub(crate) fn client() -> reqwest::Client {
-    let transport = Transport::new(TransportConfig::default()).unwrap();
+    let transport = Transport::new(TransportConfig::default());
     transport.http_client(&Tls::default(), None).unwrap()
 }
 
 /// Sends nothing along.
 fn no_credential() -> Authorizer {
-    let transport = Transport::new(TransportConfig::default()).unwrap();
+    let transport = Transport::new(TransportConfig::default());
     Authorizer::new(&transport, Credential::None, &Tls::default()).unwrap()
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn draft(name: &str, url: &str, protocol: &str) -> EndpointDraft {
         ca_file: None,
         client_certificate_file: None,
         client_key_secret: None,
+        network: pilothouse_api::types::NetworkDraft::System,
         json: None,
         probe_rows: None,
         prompts: None,

@@ -57,6 +57,7 @@ pub(crate) async fn find(
         ca_file: None,
         client_certificate_file: None,
         client_key_secret: None,
+        network: pilothouse_api::types::NetworkDraft::System,
     };
     let found = api.metrics_find(request).await.unwrap();
     assert_eq!(found.url.as_deref(), Some(page.as_str()), "{found:?}");

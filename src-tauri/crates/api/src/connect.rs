@@ -8,6 +8,7 @@ use pilothouse_domain::{
 use url::Url;
 
 use crate::auth::{auth, auth_draft};
+use crate::network::{network, network_draft};
 use crate::types::{
     ConnectTestRequest, ControlPlaneDraft, Created, DetectRequest, Detection, EndpointAddRequest, EndpointDraft,
     EndpointUpdateRequest, EndpointUpdated, JsonDraft, ProbeResult, ReloadDraft,
@@ -25,8 +26,8 @@ impl Api {
         let credential = self.engine.credential(&auth(request.auth)?).await?;
         let tls = tls(request.ca_file, request.client_certificate_file, request.client_key_secret)?;
         let identity = self.engine.identity(&tls).await?;
-        let transport = self.engine.transport();
-        let found = pilothouse_serving::detect(transport, &url, &credential, &tls, identity.as_ref()).await.map_err(
+        let transport = self.engine.transport(&network(request.network)?).await?;
+        let found = pilothouse_serving::detect(&transport, &url, &credential, &tls, identity.as_ref()).await.map_err(
             |failure| {
                 ApiError::new(Code::TargetFailed, failure.to_string())
                     .hint("check the address, and that the server runs")
@@ -125,6 +126,7 @@ impl Api {
         target.prompts = draft.prompts.map(prompts::read).transpose()?;
         target.auth = auth(draft.auth)?;
         target.tls = tls(draft.ca_file, draft.client_certificate_file, draft.client_key_secret)?;
+        target.network = network(draft.network)?;
         // Text that was not touched stands for the very rows it was made from: a category `1` would be read as a number.
         if draft.probe_rows != target.probe_input.as_ref().map(tables::to_json) {
             let text = draft.probe_rows.as_deref().map(str::trim).filter(|text| !text.is_empty());
@@ -258,6 +260,7 @@ pub(crate) fn draft(endpoint: &Endpoint, golden_set: Option<&GoldenSet>) -> Endp
         ca_file: target.tls.ca_file.as_ref().map(|path| path.display().to_string()),
         client_certificate_file: target.tls.client_certificate_file.as_ref().map(|path| path.display().to_string()),
         client_key_secret: target.tls.client_key_secret.clone(),
+        network: network_draft(&target.network),
         json: target.json.as_ref().map(detected::json_draft),
         probe_rows: target.probe_input.as_ref().map(tables::to_json),
         prompts: target.prompts.as_ref().map(prompts::prompt_set_draft),

@@ -133,6 +133,7 @@ pub(crate) fn phases(phases: Phases) -> types::PhasesUs {
     types::PhasesUs {
         dns: phases.dns,
         connect: phases.connect,
+        tunnel: phases.tunnel,
         tls: phases.tls,
         send: phases.send,
         wait: phases.wait,

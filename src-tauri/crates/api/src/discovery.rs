@@ -10,7 +10,7 @@ use pilothouse_discovery::{
     Access, Candidate, ClusterError, Discovery, DockerError, DockerOptions, KubernetesOptions, contexts, docker_socket,
 };
 use pilothouse_domain::endpoint::Tls;
-use pilothouse_domain::{Auth, Protocol};
+use pilothouse_domain::{Auth, Network, Protocol};
 use pilothouse_serving::Detection;
 
 use crate::connect::{invalid, parse_url};
@@ -62,8 +62,8 @@ impl Api {
     async fn drafts_of(&self, choice: &DiscoveredChoice, environment: &str) -> Result<Vec<EndpointDraft>, ApiError> {
         let url = parse_url("url", &choice.url)?;
         let credential = self.engine.credential(&Auth::None).await?;
-        let transport = self.engine.transport();
-        let found = pilothouse_serving::detect(transport, &url, &credential, &Tls::default(), None).await;
+        let transport = self.engine.transport(&Network::System).await?;
+        let found = pilothouse_serving::detect(&transport, &url, &credential, &Tls::default(), None).await;
         let named = choice.protocol.as_deref().and_then(Protocol::parse);
         let draft = |protocol: Protocol| EndpointDraft {
             model: choice.model.clone(),

@@ -79,14 +79,19 @@ impl Api {
             p95_us: summary.p95_us,
             p99_us: summary.p99_us,
             availability: availability(summary.n_ok, summary.n_target_failed),
-            phases: vec![
+            phases: [
                 median("dns", phases.dns_us),
                 median("connect", phases.connect_us),
+                median("tunnel", phases.tunnel_us),
                 median("tls", phases.tls_us),
                 median("send", phases.send_us),
                 median("wait", phases.wait_us),
                 median("receive", phases.receive_us),
-            ],
+            ]
+            .into_iter()
+            // Most endpoints are reached through nobody.
+            .filter(|phase| phase.phase != "tunnel" || phase.median_us.is_some())
+            .collect(),
             reasons,
         })
     }

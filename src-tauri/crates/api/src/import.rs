@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::future::join_all;
 use pilothouse_domain::endpoint::Tls;
-use pilothouse_domain::{ProbeConfig, Protocol};
+use pilothouse_domain::{Network, ProbeConfig, Protocol};
 use pilothouse_import::{Import, Kind, Proposal};
 use pilothouse_secrets::ExposeSecret as _;
 use pilothouse_serving::Detection;
@@ -18,7 +18,7 @@ use crate::detected::json_draft;
 use crate::types::{
     AuthDraft, EndpointAddRequest, EndpointAdded, EndpointDraft, EndpointPauseRequest, EndpointsAdded,
     ImportApplyRequest, ImportChoice, ImportContext, ImportItem, ImportReadRequest, ImportSecret, ImportView,
-    SecretRequest, SecretSetRequest, SecretState,
+    NetworkDraft, SecretRequest, SecretSetRequest, SecretState,
 };
 use crate::{Api, ApiError, Code};
 
@@ -132,7 +132,11 @@ impl Api {
             Ok(credential) => credential,
             Err(error) => return Some(Err(error.into())),
         };
-        let found = pilothouse_serving::detect(self.engine.transport(), &proposal.url, &credential, &tls, None).await;
+        let transport = match self.engine.transport(&Network::System).await {
+            Ok(transport) => transport,
+            Err(error) => return Some(Err(error.into())),
+        };
+        let found = pilothouse_serving::detect(&transport, &proposal.url, &credential, &tls, None).await;
         Some(found.map_err(|failure| ApiError::new(Code::TargetFailed, failure.to_string())))
     }
 }
@@ -243,6 +247,7 @@ pub(crate) fn usual_draft(name: String, environment: String, url: String, protoc
         ca_file: None,
         client_certificate_file: None,
         client_key_secret: None,
+        network: NetworkDraft::System,
         json: None,
         probe_rows: None,
         prompts: None,

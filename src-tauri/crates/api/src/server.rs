@@ -7,6 +7,7 @@ use pilothouse_store::Summary;
 
 use crate::auth::{auth, auth_draft};
 use crate::connect::{parse_url, tls};
+use crate::network::network;
 use crate::types::{
     LatencyComparison, LatencyVerdict, MetricsDraft, MetricsFindRequest, MetricsFindResult, MetricsTried, PanelDraft,
     PanelProblem, RangeRequest, ServerMetrics, ServerPart, ServerQuantity,
@@ -61,9 +62,9 @@ impl Api {
         let credential = self.engine.credential(&auth(request.auth)?).await?;
         let tls = tls(request.ca_file, request.client_certificate_file, request.client_key_secret)?;
         let identity = self.engine.identity(&tls).await?;
-        let transport = self.engine.transport();
+        let transport = self.engine.transport(&network(request.network)?).await?;
         let (server, model) = (request.server.as_deref(), request.model.as_deref());
-        let found = find_metrics(transport, &url, server, model, credential, &tls, identity).await;
+        let found = find_metrics(&transport, &url, server, model, credential, &tls, identity).await;
         let found = found.map_err(EngineError::from)?;
         let mut quantities: Vec<String> =
             found.page.iter().flat_map(|page| &page.found).map(|found| found.quantity.title().to_owned()).collect();

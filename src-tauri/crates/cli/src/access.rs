@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
-use pilothouse_domain::Auth;
 use pilothouse_domain::endpoint::Tls;
+use pilothouse_domain::{Auth, Network};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::network::NetworkOptions;
 use crate::table_file;
 
 /// What opens the door.
@@ -33,6 +34,8 @@ pub(crate) struct AccessOptions {
     /// Private key of the client certificate by reference: keyring:NAME
     #[arg(long, value_name = "REFERENCE", requires = "client_cert")]
     pub(crate) client_key: Option<KeyReference>,
+    #[command(flatten)]
+    network: NetworkOptions,
 }
 
 const AUTH_FILE_HELP: &str = r#"Credential of any kind, from a TOML or JSON file. Secrets stand in it by their name in the keyring
@@ -64,6 +67,10 @@ const AUTH_FILE_HELP: &str = r#"Credential of any kind, from a TOML or JSON file
 impl AccessOptions {
     pub(crate) fn auth(&self) -> Result<Auth, Failure> {
         auth_of(self.auth.as_ref(), self.auth_file.as_deref())
+    }
+
+    pub(crate) fn network(&self) -> Result<Network, Failure> {
+        self.network.network()
     }
 
     pub(crate) fn tls(&self) -> Tls {

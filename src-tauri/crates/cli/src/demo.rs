@@ -53,7 +53,7 @@ async fn inject(model: &str, fault: Fault, control_url: &str, output: Output) ->
         path.pop_if_empty().extend(["faults", model]);
     }
     let internal = |error: &dyn std::fmt::Display| Failure::internal(error.to_string());
-    let transport = Transport::new(TransportConfig::default()).map_err(|error| internal(&error))?;
+    let transport = Transport::new(TransportConfig::default());
     let client = transport.http_client(&Tls::default(), None).map_err(|error| internal(&error))?;
     let body = serde_json::to_vec(&fault).map_err(|error| internal(&error))?;
     let sent = client.put(url).header("content-type", "application/json").body(body).send().await;

@@ -21,7 +21,7 @@ pub(crate) struct DetectOptions {
 
 /// Asks and tells. Bad news when no protocol is recognised.
 pub(crate) async fn run(options: &DetectOptions, output: Output) -> Result<Answer, Failure> {
-    let found = target::detect(&target::transport()?, &options.url, &options.access).await?;
+    let found = target::detect(&target::transport(&options.access).await?, &options.url, &options.access).await?;
     let document = json!({
         "protocol": found.protocol.map(pilothouse_domain::Protocol::as_str),
         "server": found.server,

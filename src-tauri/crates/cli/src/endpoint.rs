@@ -7,8 +7,8 @@ use pilothouse_api::types::{
     ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRemoveRequest, EndpointRequest, MetricsDraft,
     ModelDescription, PanelDraft, ReloadDraft,
 };
-use pilothouse_api::{Api, auth_draft, json_draft, prompt_set_draft, tables};
-use pilothouse_domain::{Auth, ControlPlaneConfig, Endpoint, EndpointId, MetricsConfig, Target, TimestampMs};
+use pilothouse_api::{Api, auth_draft, json_draft, network_draft, prompt_set_draft, tables};
+use pilothouse_domain::{Auth, ControlPlaneConfig, Endpoint, EndpointId, MetricsConfig, Network, Target, TimestampMs};
 use serde_json::{Value, json};
 
 use crate::access::{AuthReference, auth_of, auth_view};
@@ -204,7 +204,7 @@ pub(crate) async fn run(command: EndpointCommand, common: &Common, output: Outpu
 }
 
 async fn draft(options: &AddOptions) -> Result<EndpointDraft, Failure> {
-    let target = options.model.target(&target::transport()?, &options.url, None).await?;
+    let target = options.model.target(&target::transport(&options.model.access).await?, &options.url, None).await?;
     let probe_rows = options.input.as_deref().map(table_file::read).transpose()?;
     Ok(EndpointDraft {
         name: options.name.clone(),
@@ -225,6 +225,7 @@ async fn draft(options: &AddOptions) -> Result<EndpointDraft, Failure> {
         ca_file: target.tls.ca_file.as_ref().map(|path| path.display().to_string()),
         client_certificate_file: target.tls.client_certificate_file.as_ref().map(|path| path.display().to_string()),
         client_key_secret: target.tls.client_key_secret.clone(),
+        network: network_draft(&target.network),
         json: target.json.as_ref().map(json_draft),
         probe_rows: probe_rows.as_ref().map(tables::to_json),
         prompts: target.prompts.as_ref().map(prompt_set_draft),
@@ -319,6 +320,7 @@ async fn view(api: &Api, endpoint: &Endpoint) -> Result<Value, Failure> {
         "notice": endpoint.target.protocol.notice(),
         "interval_ms": endpoint.probe.interval_ms,
         "auth": auth_view(&endpoint.target.auth),
+        "network": (endpoint.target.network != Network::System).then(|| json!(endpoint.target.network)),
         "control_plane": endpoint.control_plane.as_ref().map(control_plane_view),
         "metrics": endpoint.metrics.as_ref().map(metrics_view),
         "golden_set": golden_set,

@@ -147,7 +147,7 @@ async fn of_url(url: &str, options: &ExplainOptions) -> Result<Explained, Failur
         Ok((*index, cells))
     };
     let rows = wanted.iter().map(row).collect::<Result<Vec<(u32, Vec<Cell>)>, Failure>>()?;
-    let transport = target::transport()?;
+    let transport = target::transport(&options.model.access).await?;
     let target = options.model.target(&transport, url, None).await?;
     let client = Arc::new(options.model.client(&transport, &target, &ProbeConfig::default()).await?);
     let reading = match options.classes.as_slice() {

@@ -20,6 +20,7 @@ mod golden;
 mod history;
 mod import;
 mod metrics;
+mod network;
 mod output;
 mod parquet_table;
 mod predictions;

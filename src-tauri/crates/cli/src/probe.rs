@@ -43,7 +43,7 @@ pub(crate) struct ProbeOptions {
 
 /// Probes and tells each outcome. Bad news when one of them is not in order.
 pub(crate) async fn run(options: &ProbeOptions, output: Output) -> Result<Answer, Failure> {
-    let transport = target::transport()?;
+    let transport = target::transport(&options.model.access).await?;
     let input = options.input.as_deref().map(table_file::read).transpose()?;
     let config = ProbeConfig {
         total_timeout_ms: options.timeout_ms,
@@ -153,6 +153,7 @@ fn line(at: TimestampMs, report: &ProbeReport) -> String {
     let named = [
         ("dns", phases.dns),
         ("connect", phases.connect),
+        ("tunnel", phases.tunnel),
         ("tls", phases.tls),
         ("send", phases.send),
         ("wait", phases.wait),

@@ -35,7 +35,7 @@ pub(crate) async fn run(options: &ScrapeOptions, output: Output) -> Result<Answe
     let url = pilothouse_api::parse_url("URL", &options.url)?;
     let secrets = Secrets::keyring();
     let credential = read_credential(&secrets, &options.access.auth()?).await?;
-    let transport = target::transport()?;
+    let transport = target::transport(&options.access).await?;
     let tls = options.access.tls();
     let identity = read_identity(&secrets, &tls).await?;
     let model = options.model.as_deref();

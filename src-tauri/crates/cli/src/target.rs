@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use pilothouse_api::{ApiError, Code};
 use pilothouse_domain::endpoint::{JsonTemplate, PayloadForm};
 use pilothouse_domain::{Auth, Outcome, ProbeConfig, Protocol, Table, Target};
-use pilothouse_engine::{EngineError, read_credential, read_identity};
+use pilothouse_engine::{EngineError, read_credential, read_identity, read_network};
 use pilothouse_secrets::Secrets;
 use pilothouse_serving::{DetectFailure, Detection, ModelClient, Transport, TransportConfig};
 
@@ -136,9 +136,10 @@ impl From<PayloadWord> for PayloadForm {
     }
 }
 
-/// The one transport of this process.
-pub(crate) fn transport() -> Result<Arc<Transport>, Failure> {
-    Transport::new(TransportConfig::default()).map_err(|error| EngineError::from(error).into())
+/// A transport by the way that the options ask for.
+pub(crate) async fn transport(access: &AccessOptions) -> Result<Arc<Transport>, Failure> {
+    let transport = Transport::new(TransportConfig::default());
+    Ok(read_network(&transport, &Secrets::keyring(), &access.network()?).await?)
 }
 
 /// Asks a URL what stands behind it.
@@ -184,6 +185,7 @@ impl ModelOptions {
             json: self.request_template.as_deref().map(read_template).transpose()?,
             auth: self.access.auth()?,
             tls: self.access.tls(),
+            network: self.access.network()?,
             probe_input,
             prompts: self.prompts.set()?,
             ..Target::new(pilothouse_api::parse_url("URL", url)?, protocol)

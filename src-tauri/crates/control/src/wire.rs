@@ -342,8 +342,8 @@ pub(crate) mod tests {
 
     /// A credential in use, over a transport without proxies.
     pub(crate) fn authorizer(credential: crate::Credential) -> Arc<Authorizer> {
-        let config = pilothouse_serving::TransportConfig { system_proxy: false, proxy: None };
-        let transport = pilothouse_serving::Transport::new(config).unwrap();
+        let config = pilothouse_serving::TransportConfig { system_proxy: false };
+        let transport = pilothouse_serving::Transport::new(config);
         Arc::new(Authorizer::new(&transport, credential, &pilothouse_domain::endpoint::Tls::default()).unwrap())
     }
 
@@ -471,7 +471,7 @@ pub(crate) mod tests {
         assert!(wire.write(Method::POST, &here.url, None).await.unwrap_err().may_have_changed());
 
         // The transport's own client refuses to leave the origin.
-        let transport = pilothouse_serving::Transport::new(pilothouse_serving::TransportConfig::default()).unwrap();
+        let transport = pilothouse_serving::Transport::new(pilothouse_serving::TransportConfig::default());
         wire.client = transport.http_client(&pilothouse_domain::endpoint::Tls::default(), None).unwrap();
         let before = there.asked().len();
         for error in

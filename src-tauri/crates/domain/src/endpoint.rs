@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use crate::auth::Auth;
-use crate::{EndpointId, GoldenSetId, MetricsConfig, TimestampMs};
+use crate::{EndpointId, GoldenSetId, MetricsConfig, Network, TimestampMs};
 
 /// Why a setting is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -284,6 +284,9 @@ pub struct Target {
     /// TLS settings.
     #[serde(default)]
     pub tls: Tls,
+    /// The way to it from this machine.
+    #[serde(default)]
+    pub network: Network,
     /// What a healthy answer must satisfy.
     #[serde(default)]
     pub checks: ResponseChecks,
@@ -310,6 +313,7 @@ impl Target {
             json: None,
             auth: Auth::None,
             tls: Tls::default(),
+            network: Network::System,
             checks: ResponseChecks::default(),
             probe_input: None,
             prompts: None,
@@ -637,6 +641,7 @@ impl Endpoint {
         }
         self.target.validate_protocol()?;
         self.auths().into_iter().try_for_each(Auth::validate)?;
+        self.target.network.validate()?;
         self.probe.validate()?;
         if let Some(prompts) = &self.target.prompts {
             if !self.target.protocol.generates_text() {

@@ -8,13 +8,17 @@ use serde::{Deserialize, Serialize};
 use crate::{EndpointId, Generation, TimestampMs, VersionId};
 
 /// How long each phase of one request took, in microseconds. A phase is present only when it was reached; on a reused
-/// connection `dns`, `connect` and `tls` are absent.
+/// connection `dns`, `connect`, `tunnel` and `tls` are absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phases {
     /// Name resolution.
     pub dns: Option<u32>,
-    /// TCP connect.
+    /// TCP connect: to the server, or to the proxy on the way to it.
     pub connect: Option<u32>,
+    /// Opening a tunnel to the server through somebody else, where there is one: what a proxy asks before it passes bytes
+    /// on, its own TLS included. Not time of the model.
+    #[serde(default)]
+    pub tunnel: Option<u32>,
     /// TLS handshake.
     pub tls: Option<u32>,
     /// Writing the request.
@@ -174,6 +178,8 @@ coded_enum!(
         ProxyFailed = 9, "proxy failed";
         /// The server that issues access tokens gave none, so that the endpoint could not be asked.
         TokenUnavailable = 10, "no access token";
+        /// The tunnel to the endpoint (through a jump host, say) could not be opened, or broke.
+        TunnelFailed = 11, "tunnel failed";
         /// Nobody could say whether the endpoint's name has an address: this machine's resolver gave no answer.
         ResolverFailed = 12, "name could not be looked up";
     }

@@ -58,7 +58,8 @@ impl Engine {
         let target = &endpoint.target;
         let credential = self.credential(target.management_auth.as_ref().unwrap_or(&target.auth)).await?;
         let identity = self.identity(&target.tls).await?;
-        Ok(DeploymentClient::new(Arc::clone(&self.inner.transport), target, credential, identity)?)
+        let transport = self.transport(&target.network).await?;
+        Ok(DeploymentClient::new(transport, target, credential, identity)?)
     }
 
     async fn deployment_client_of(&self, watched: &Watched) -> Result<Option<Arc<DeploymentClient>>, EngineError> {

@@ -297,6 +297,7 @@ impl Engine {
 pub(crate) fn secrets_of(endpoint: &Endpoint) -> Vec<&str> {
     let mut names: Vec<&str> = endpoint.auths().into_iter().flat_map(Auth::secrets).collect();
     names.extend(endpoint.target.tls.client_key_secret.as_deref());
+    names.extend(endpoint.target.network.secrets());
     names
 }
 

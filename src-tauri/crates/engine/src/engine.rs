@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pilothouse_domain::{
-    AuditEntry, Auth, Clock, Endpoint, EndpointId, Event, EventKind, GoldenSet, GoldenSetId, TimestampMs, endpoint::Tls,
+    AuditEntry, Auth, Clock, Endpoint, EndpointId, Event, EventKind, GoldenSet, GoldenSetId, Network, Target,
+    TimestampMs, endpoint::Tls,
 };
 use pilothouse_secrets::Secrets;
 use pilothouse_serving::{Authorizer, ClientIdentity, Credential, Transport, TransportConfig};
@@ -69,7 +70,7 @@ pub(crate) struct Inner {
 impl Engine {
     /// Makes an engine on a database. Nothing runs yet; see [`Engine::watch`].
     pub fn new(store: Store, database: &Path, secrets: Secrets, clock: Arc<dyn Clock>) -> Result<Self, EngineError> {
-        let transport = Transport::new(TransportConfig::default())?;
+        let transport = Transport::new(TransportConfig::default());
         let (topics, _) = broadcast::channel(1_024);
         let inner = Inner {
             store,
@@ -107,9 +108,9 @@ impl Engine {
         &self.inner.secrets
     }
 
-    /// The transport shared by everything that opens connections.
-    pub fn transport(&self) -> &Arc<Transport> {
-        &self.inner.transport
+    /// The transport shared by everything that opens connections, by the way that `network` asks for.
+    pub async fn transport(&self, network: &Network) -> Result<Arc<Transport>, EngineError> {
+        read_network(&self.inner.transport, &self.inner.secrets, network).await
     }
 
     /// The time.
@@ -269,10 +270,12 @@ impl Engine {
         read_credential(&self.inner.secrets, auth).await
     }
 
-    /// A credential in use: its secrets from the keyring, its tokens from this process's store of them.
-    pub async fn authorizer(&self, auth: &Auth, tls: &Tls) -> Result<Authorizer, EngineError> {
+    /// A credential in use: its secrets from the keyring, its tokens from this process's store of them, fetched by the way
+    /// of `target`.
+    pub async fn authorizer(&self, auth: &Auth, target: &Target) -> Result<Authorizer, EngineError> {
         let credential = self.credential(auth).await?;
-        Ok(Authorizer::new(&self.inner.transport, credential, tls)?)
+        let transport = self.transport(&target.network).await?;
+        Ok(Authorizer::new(&transport, credential, &target.tls)?)
     }
 
     /// Reads the client certificate and its key, where mutual TLS is configured.
@@ -306,6 +309,22 @@ pub async fn read_credential(secrets: &Secrets, auth: &Auth) -> Result<Credentia
         values.insert(name.to_owned(), secrets.get(name).await?);
     }
     Ok(Credential::resolve(auth, &values)?)
+}
+
+/// Reads the secrets that a way to a server needs, without an engine.
+pub async fn read_network(
+    transport: &Arc<Transport>,
+    secrets: &Secrets,
+    network: &Network,
+) -> Result<Arc<Transport>, EngineError> {
+    if *network == Network::System {
+        return Ok(Arc::clone(transport));
+    }
+    let mut values = BTreeMap::new();
+    for name in network.secrets() {
+        values.insert(name.to_owned(), secrets.get(name).await?);
+    }
+    Ok(transport.by_way_of(network, &values)?)
 }
 
 /// Locks a mutex. A poisoned one still holds whole values, because nothing here panics between two writes.

@@ -33,7 +33,7 @@ mod watch;
 pub use clock::SystemClock;
 pub use configuration::{Comparison, MissingSecrets};
 pub use describe::ModelSchema;
-pub use engine::{Engine, os_user, read_credential, read_identity};
+pub use engine::{Engine, os_user, read_credential, read_identity, read_network};
 pub use error::EngineError;
 pub use explain::{ExplainRow, ExplainTask, Explained, JobState, output_names};
 pub use explain_table::{ExplainedTable, TableExplanation, explain_table};

@@ -51,7 +51,8 @@ impl Engine {
         };
         let credential = self.credential(auth).await?;
         let identity = self.identity(&endpoint.target.tls).await?;
-        Ok(MetricsClient::new(Arc::clone(&self.inner.transport), credential, &endpoint.target.tls, identity)?)
+        let transport = self.transport(&endpoint.target.network).await?;
+        Ok(MetricsClient::new(transport, credential, &endpoint.target.tls, identity)?)
     }
 
     /// The watched endpoint's client for metrics, kept until its settings or secrets change.

@@ -29,11 +29,11 @@ impl Engine {
             }
             ControlPlaneConfig::Mlflow { auth, .. } => (auth, &Auth::None),
         };
-        let tls = &endpoint.target.tls;
+        let target = &endpoint.target;
         let (credential, reload_credential) =
-            (self.authorizer(auth, tls).await?, self.authorizer(reload_auth, tls).await?);
-        let identity = self.identity(&endpoint.target.tls).await?;
-        let client = self.inner.transport.http_client(&endpoint.target.tls, identity)?;
+            (self.authorizer(auth, target).await?, self.authorizer(reload_auth, target).await?);
+        let identity = self.identity(&target.tls).await?;
+        let client = self.transport(&target.network).await?.http_client(&target.tls, identity)?;
         Ok(pilothouse_control::connect(config, client, credential, reload_credential)?)
     }
 

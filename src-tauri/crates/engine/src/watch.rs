@@ -95,7 +95,7 @@ impl Engine {
         let credential = self.credential(&endpoint.target.auth).await?;
         let identity = self.identity(&endpoint.target.tls).await?;
         Ok(ModelClient::new(
-            Arc::clone(&self.inner.transport),
+            self.transport(&endpoint.target.network).await?,
             &self.target_of(endpoint).await?,
             &endpoint.probe,
             credential,

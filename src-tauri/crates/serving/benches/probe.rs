@@ -54,7 +54,7 @@ fn client() -> ModelClient {
         prompts: None,
         ..target(&url, Protocol::OpenInference)
     };
-    let transport = Transport::new(TransportConfig { system_proxy: false, proxy: None }).expect("no proxy is named");
+    let transport = Transport::new(TransportConfig { system_proxy: false });
     ModelClient::new(transport, &target, &ProbeConfig::default(), Credential::None, None).expect("the target is usable")
 }
 

@@ -31,7 +31,7 @@ async fn check_within(server: &WireServer, protocol: Protocol, expect: &[F], bod
     } else {
         target.probe_input = Some(number_table(&["a"], &[&[1.0]]));
     }
-    let transport = Transport::new(TransportConfig { system_proxy: false, proxy: None }).expect("no proxy is named");
+    let transport = Transport::new(TransportConfig { system_proxy: false });
     let probe = ProbeConfig { max_response_bytes: body_max as u32, ..quick_probe_config() };
     let client = ModelClient::new(transport, &target, &probe, Credential::None, None).expect("the target is usable");
     // What is made once for the process is not counted.

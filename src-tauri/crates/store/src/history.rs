@@ -75,6 +75,8 @@ pub struct PhaseSummary {
     pub dns_us: Option<f64>,
     /// TCP connect, in microseconds.
     pub connect_us: Option<f64>,
+    /// Opening a tunnel through a proxy or a jump host, in microseconds.
+    pub tunnel_us: Option<f64>,
     /// TLS handshake, in microseconds.
     pub tls_us: Option<f64>,
     /// Writing the request, in microseconds.
@@ -206,21 +208,23 @@ impl Store {
     /// Where the time went in `[from, to)`, from the raw samples that are left of it.
     pub fn phases(&self, endpoint: EndpointId, from: TimestampMs, to: TimestampMs) -> Result<PhaseSummary, StoreError> {
         let mut n = 0;
-        let mut sketches: [QuantileSketch; 6] = Default::default();
+        let mut sketches: [QuantileSketch; 7] = Default::default();
         self.read_samples(endpoint, from, to, &mut |probe| {
             if probe.outcome != Outcome::Ok {
                 return;
             }
             n += 1;
             let p = &probe.phases;
-            for (sketch, us) in sketches.iter_mut().zip([p.dns, p.connect, p.tls, p.send, p.wait, p.receive]) {
+            let times = [p.dns, p.connect, p.tunnel, p.tls, p.send, p.wait, p.receive];
+            for (sketch, us) in sketches.iter_mut().zip(times) {
                 if let Some(us) = us {
                     sketch.insert(f64::from(us));
                 }
             }
         })?;
-        let [dns_us, connect_us, tls_us, send_us, wait_us, receive_us] = sketches.map(|sketch| sketch.quantile(0.5));
-        Ok(PhaseSummary { n, dns_us, connect_us, tls_us, send_us, wait_us, receive_us })
+        let [dns_us, connect_us, tunnel_us, tls_us, send_us, wait_us, receive_us] =
+            sketches.map(|sketch| sketch.quantile(0.5));
+        Ok(PhaseSummary { n, dns_us, connect_us, tunnel_us, tls_us, send_us, wait_us, receive_us })
     }
 
     /// The last `n` probes of every endpoint, oldest first.

@@ -34,6 +34,7 @@ const MIGRATIONS: &[&[&str]] = &[
     &[generations::V5],
     &[health_facets::V6],
     &[deployments::V7],
+    &[probes::V8],
 ];
 
 /// The newest schema version.

@@ -35,9 +35,12 @@ CREATE TABLE sample (
     PRIMARY KEY (endpoint, ts_ms)
 ) STRICT, WITHOUT ROWID;";
 
+/// Time spent on opening a tunnel, for the few endpoints that are reached through one.
+pub(crate) const V8: &str = "ALTER TABLE sample ADD COLUMN tunnel_us INTEGER;";
+
 const COLUMNS: &str = "ts_ms, outcome, late_us, http_status, (SELECT value FROM text WHERE id = version), dns_us, \
                        connect_us, tls_us, send_us, wait_us, receive_us, total_us, reused, response_bytes, \
-                       (SELECT value FROM text WHERE id = detail)";
+                       (SELECT value FROM text WHERE id = detail), tunnel_us";
 
 /// The last millisecond of the year 9999. Later times are a broken clock, not a probe.
 pub(crate) const LATEST_MS: i64 = 253_402_300_799_999;
@@ -100,8 +103,8 @@ fn insert_one(connection: &Connection, probe: &Probe, texts: &mut TextCache) -> 
     let phases = &probe.phases;
     let mut statement = connection.prepare_cached(
         "INSERT INTO sample (endpoint, ts_ms, outcome, late_us, http_status, version, dns_us, connect_us, tls_us,
-            send_us, wait_us, receive_us, total_us, reused, response_bytes, detail)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) ON CONFLICT DO NOTHING",
+            send_us, wait_us, receive_us, total_us, reused, response_bytes, detail, tunnel_us)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) ON CONFLICT DO NOTHING",
     )?;
     let mut at = probe.due;
     loop {
@@ -122,6 +125,7 @@ fn insert_one(connection: &Connection, probe: &Probe, texts: &mut TextCache) -> 
             probe.reused,
             probe.response_bytes,
             detail,
+            phases.tunnel,
         ])?;
         if inserted == 1 {
             return Ok(at);
@@ -196,6 +200,7 @@ fn decode(endpoint: EndpointId, row: &Row<'_>) -> Result<Probe, StoreError> {
         phases: Phases {
             dns: optional(5)?,
             connect: optional(6)?,
+            tunnel: optional(15)?,
             tls: optional(7)?,
             send: optional(8)?,
             wait: optional(9)?,
@@ -237,6 +242,7 @@ mod tests {
             phases: Phases {
                 dns: Some(0),
                 connect: Some(1),
+                tunnel: Some(7),
                 tls: Some(2),
                 send: Some(3),
                 wait: Some(4),

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 use url::Url;
 
-use crate::RecordedRequest;
 use crate::request::read_request;
+use crate::{RecordedRequest, ServerCertificate};
 
 /// A forward proxy. Dropping it stops it.
 pub struct ForwardProxy {
@@ -23,30 +24,42 @@ pub struct ForwardProxy {
 impl ForwardProxy {
     /// A proxy for everybody.
     pub async fn start() -> Self {
-        Self::launch(None).await
+        Self::launch(None, None).await
     }
 
     /// A proxy that answers 407 without this user and password.
     pub async fn start_with_login(user: &str, password: &str) -> Self {
-        Self::launch(Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))).await
+        Self::launch(Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))), None).await
     }
 
-    async fn launch(expected: Option<String>) -> Self {
+    /// A proxy for everybody that is spoken to over TLS.
+    pub async fn start_tls(certificate: &ServerCertificate) -> Self {
+        Self::launch(None, Some(certificate.acceptor())).await
+    }
+
+    async fn launch(expected: Option<String>, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a loopback port is free");
         let port = listener.local_addr().expect("a bound listener has an address").port();
         let requests: Arc<Mutex<Vec<RecordedRequest>>> = Arc::default();
         let recorded = Arc::clone(&requests);
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let (expected, recorded) = (expected.clone(), Arc::clone(&recorded));
+                let (expected, recorded, tls) = (expected.clone(), Arc::clone(&recorded), tls.clone());
                 connections.spawn(async move {
-                    let _ = serve(stream, expected.as_deref(), &recorded).await;
+                    let _ = match tls {
+                        None => serve(stream, expected.as_deref(), &recorded).await,
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) => serve(stream, expected.as_deref(), &recorded).await,
+                            Err(error) => Err(error),
+                        },
+                    };
                 });
                 while connections.try_join_next().is_some() {}
             }
         });
-        let url = format!("http://127.0.0.1:{port}/").parse().expect("the URL is valid");
+        let url = format!("{scheme}://127.0.0.1:{port}/").parse().expect("the URL is valid");
         Self { url, requests, task }
     }
 
@@ -67,8 +80,8 @@ impl Drop for ForwardProxy {
     }
 }
 
-async fn serve(
-    mut stream: TcpStream,
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
     expected: Option<&str>,
     recorded: &Mutex<Vec<RecordedRequest>>,
 ) -> io::Result<()> {
@@ -100,7 +113,7 @@ async fn serve(
     Ok(())
 }
 
-async fn refuse(mut stream: TcpStream, status: &str) -> io::Result<()> {
+async fn refuse<S: AsyncWrite + Unpin>(mut stream: S, status: &str) -> io::Result<()> {
     let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await

@@ -12,6 +12,7 @@ mod forward_proxy;
 mod port_forward;
 mod request;
 mod server;
+mod socks_proxy;
 mod wait;
 mod wire_server;
 
@@ -24,5 +25,6 @@ pub use forward_proxy::ForwardProxy;
 pub use port_forward::Forwarded;
 pub use request::RecordedRequest;
 pub use server::FakeServer;
+pub use socks_proxy::SocksProxy;
 pub use wait::wait_until;
 pub use wire_server::{WireServer, read_head};

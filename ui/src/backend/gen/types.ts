@@ -1013,7 +1013,11 @@ client_certificate_file: string | null,
 /**
  * The keyring's name of the client certificate's private key.
  */
-client_key_secret: string | null, };
+client_key_secret: string | null, 
+/**
+ * The way to it.
+ */
+network: NetworkDraft, };
 
 /**
  * Another reading of the same answers.
@@ -1512,6 +1516,10 @@ client_certificate_file: string | null,
  * The keyring's name of the client certificate's private key.
  */
 client_key_secret: string | null, 
+/**
+ * The way to it from this machine.
+ */
+network: NetworkDraft, 
 /**
  * For `json`, and for `torchserve` and clouds where the model wants a body of its own.
  */
@@ -2715,7 +2723,11 @@ client_certificate_file: string | null,
 /**
  * The keyring's name of the client certificate's private key.
  */
-client_key_secret: string | null, };
+client_key_secret: string | null, 
+/**
+ * The way to it.
+ */
+network: NetworkDraft, };
 
 /**
  * What looking for a page came to.
@@ -2814,6 +2826,27 @@ name: string,
 value: number, };
 
 /**
+ * How connections leave this machine.
+ */
+export type NetworkDraft = { "kind": "system" } | { "kind": "direct" } | { "kind": "proxy", 
+/**
+ * `http://`, `https://`, `socks5://` or `socks5h://`, with host and port.
+ */
+url: string, 
+/**
+ * The user that the proxy asks for.
+ */
+username: string | null, 
+/**
+ * The keyring's name of the user's password.
+ */
+secret: string | null, 
+/**
+ * What is reached directly: hosts, addresses and networks, with blanks or commas between them.
+ */
+bypass: string, };
+
+/**
  * One query as a person edits it.
  */
 export type PanelDraft = { 
@@ -2872,6 +2905,10 @@ dns: number | null,
  * TCP connect.
  */
 connect: number | null, 
+/**
+ * Opening a tunnel through a proxy or a jump host.
+ */
+tunnel: number | null, 
 /**
  * TLS handshake.
  */

@@ -1,5 +1,5 @@
 /** A new endpoint before it is saved, and what can be guessed for it. */
-import type { AnswerCheckDraft, AuthDraft, AwsSourceDraft, ControlPlaneDraft, CredentialHint, DetectedModel, Detection, EndpointDraft, JsonDraft, MetricsDraft, MetricsFindResult, PromptDraft, PromptSetDraft } from "../../backend/gen/types";
+import type { AnswerCheckDraft, AuthDraft, AwsSourceDraft, ControlPlaneDraft, CredentialHint, DetectedModel, Detection, EndpointDraft, JsonDraft, MetricsDraft, MetricsFindResult, NetworkDraft, PromptDraft, PromptSetDraft } from "../../backend/gen/types";
 
 /** A draft with the defaults of the engine. */
 export function emptyDraft(url = ""): EndpointDraft {
@@ -22,6 +22,7 @@ export function emptyDraft(url = ""): EndpointDraft {
     ca_file: null,
     client_certificate_file: null,
     client_key_secret: null,
+    network: { kind: "system" },
     json: null,
     probe_rows: null,
     prompts: null,
@@ -216,6 +217,17 @@ export function awsSourceFrom(from: AwsSourceDraft["from"], secret: string): Aws
       return { from, name: "default" };
     case "environment":
       return { from };
+  }
+}
+
+/** Another way to an endpoint. */
+export function networkOfKind(kind: NetworkDraft["kind"]): NetworkDraft {
+  switch (kind) {
+    case "system":
+    case "direct":
+      return { kind };
+    case "proxy":
+      return { kind, url: "", username: null, secret: null, bypass: "" };
   }
 }
 

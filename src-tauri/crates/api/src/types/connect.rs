@@ -16,6 +16,8 @@ border! {
         pub client_certificate_file: Option<String>,
         /// The keyring's name of the client certificate's private key.
         pub client_key_secret: Option<String>,
+        /// The way to it.
+        pub network: super::NetworkDraft,
     }
 
     /// A credential by reference to the keyring.
@@ -351,6 +353,8 @@ border! {
         pub client_certificate_file: Option<String>,
         /// The keyring's name of the client certificate's private key.
         pub client_key_secret: Option<String>,
+        /// The way to it from this machine.
+        pub network: super::NetworkDraft,
         /// For `json`, and for `torchserve` and clouds where the model wants a body of its own.
         pub json: Option<JsonDraft>,
         /// Rows sent by each probe: JSON array of objects; `null`: only the health route is asked.
@@ -467,6 +471,8 @@ border! {
         pub dns: Option<u32>,
         /// TCP connect.
         pub connect: Option<u32>,
+        /// Opening a tunnel through a proxy or a jump host.
+        pub tunnel: Option<u32>,
         /// TLS handshake.
         pub tls: Option<u32>,
         /// Sending.
@@ -526,8 +532,15 @@ border! {
 }
 
 impl DetectRequest {
-    /// Asks without certificates of one's own.
+    /// Asks without certificates of one's own, by the system's way.
     pub fn new(url: impl Into<String>, auth: AuthDraft) -> Self {
-        Self { url: url.into(), auth, ca_file: None, client_certificate_file: None, client_key_secret: None }
+        Self {
+            url: url.into(),
+            auth,
+            ca_file: None,
+            client_certificate_file: None,
+            client_key_secret: None,
+            network: super::NetworkDraft::System,
+        }
     }
 }

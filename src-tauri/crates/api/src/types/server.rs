@@ -157,6 +157,8 @@ border! {
         pub client_certificate_file: Option<String>,
         /// The keyring's name of the client certificate's private key.
         pub client_key_secret: Option<String>,
+        /// The way to it.
+        pub network: super::NetworkDraft,
     }
 
     /// What looking for a page came to.

@@ -42,6 +42,7 @@ pub(crate) fn draft(name: &str, server: &FakeServer) -> EndpointDraft {
         ca_file: None,
         client_certificate_file: None,
         client_key_secret: None,
+        network: pilothouse_api::types::NetworkDraft::System,
         json: Some(JsonDraft {
             path: "predict".into(),
             body: r#"{"rows":"{{rows}}"}"#.into(),

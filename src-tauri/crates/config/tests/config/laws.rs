@@ -135,10 +135,24 @@ fn probe() -> impl Strategy<Value = Value> {
     ]
 }
 
+fn network() -> impl Strategy<Value = Value> {
+    let proxy = ("http|https|socks5|socks5h", prop::option::of((secret(), secret())), 0_u8..3);
+    prop_oneof![
+        Just(json!({ "kind": "system" })),
+        Just(json!({ "kind": "direct" })),
+        proxy.prop_map(|(scheme, login, entries)| {
+            let (username, secret) = login.unzip();
+            let bypass: Vec<String> = (0..entries).map(|entry| format!("10.{entry}.0.0/16")).collect();
+            let url = format!("{scheme}://proxy.example:3128");
+            json!({ "kind": "proxy", "url": url, "username": username, "secret": secret, "bypass": bypass })
+        }),
+    ]
+}
+
 fn endpoint() -> impl Strategy<Value = ConfiguredEndpoint> {
-    let options = (prop::option::of(text()), prop::option::of(secret()), prompts());
+    let options = (prop::option::of(text()), prop::option::of(secret()), prompts(), network());
     let target = (url(), auth(), prop::option::of(json_value()), options);
-    let target = target.prop_map(|(url, auth, body, (model, key, prompts))| {
+    let target = target.prop_map(|(url, auth, body, (model, key, prompts, network))| {
         let json = body.as_ref().map(|body| json!({ "path": "p", "body": body, "prediction": "/p" }));
         let protocol = match (&prompts, &body) {
             (Value::Object(_), _) => "openai",
@@ -148,6 +162,7 @@ fn endpoint() -> impl Strategy<Value = ConfiguredEndpoint> {
         let tls = json!({ "ca_file": "/ca.pem", "client_key_secret": key });
         json!({
             "url": url, "protocol": protocol, "model": model, "json": json, "auth": auth, "tls": tls, "prompts": prompts,
+            "network": network,
         })
     });
     let rest = (probe(), control_plane(), prop::option::of((text(), 5_000_u32..900_000)), any::<bool>());

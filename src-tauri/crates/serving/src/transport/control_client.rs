@@ -10,6 +10,7 @@ use reqwest::redirect::{Attempt, Policy};
 
 use super::Transport;
 use super::redirect::{MAX_REDIRECTS, same_origin};
+use super::way::Way;
 use crate::{ClientIdentity, ServingError};
 
 /// Limit for name resolution, TCP and TLS of a call to a control plane.
@@ -23,14 +24,16 @@ impl Transport {
     #[expect(clippy::needless_pass_by_value, reason = "the caller's copy of the key ends with this call")]
     pub fn http_client(&self, tls: &Tls, identity: Option<ClientIdentity>) -> Result<reqwest::Client, ServingError> {
         let config = self.trust.client_config(tls.ca_file.as_deref(), identity.as_ref())?;
-        let proxies = Arc::clone(&self.proxies);
+        let way = Arc::clone(&self.way);
         reqwest::Client::builder()
             .tls_backend_preconfigured(config)
             .http1_only()
             .user_agent(crate::USER_AGENT)
             .referer(false)
             .redirect(Policy::custom(within_origin))
-            .proxy(reqwest::Proxy::custom(move |url| proxies.proxy_url(url)))
+            .proxy(reqwest::Proxy::custom(move |url| match &*way {
+                Way::Proxies(rules) => rules.proxy_url(url),
+            }))
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TOTAL_TIMEOUT)
             .build()

@@ -16,9 +16,10 @@ use tokio::time::{Instant, timeout_at};
 use url::{Position, Url};
 
 use super::body::{BodyCollector, BodyProblem};
-use super::connection::{self, Connection, ConnectionSlot, authority, micros};
+use super::connection::{self, Connection, ConnectionSlot, authority};
 use super::failure::{self, Failure};
 use super::redirect::{Step, next_step};
+use super::tcp::micros;
 use super::timed_io::IoMarks;
 use super::{BodyObserver, Exchange, ExchangeRequest, Limits, Transport, Unobserved};
 use crate::credential::Authorization;
@@ -168,7 +169,7 @@ impl Transport {
         }
 
         let connect_deadline = (Instant::now() + hop.limits.connect).min(hop.deadline);
-        let opened = connection::open(hop.url, &self.proxies, hop.request.tls, connect_deadline, phases).await;
+        let opened = connection::open(hop.url, &self.way, hop.request.tls, connect_deadline, phases).await;
         let mut connection = match opened {
             Ok(connection) => connection,
             Err(failure) => {
@@ -250,12 +251,12 @@ impl Hop<'_> {
             self.read_body(&head.headers, incoming, &place, &mut Unobserved).await
         };
         phases.receive = Some(micros(first.unwrap_or(started).elapsed()));
-        if head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && connection.forwarding_proxy.is_some() {
-            let failure = Failure::ours(
-                UnknownReason::ProxyFailed,
-                "the proxy asks for a user and password; set them in HTTP_PROXY",
-            );
-            return Err(fail(failure, false));
+        if head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            && let Some(proxy) = &connection.forwarding_proxy
+        {
+            let problem = if proxy.authorization.is_some() { "refuses the" } else { "asks for a" };
+            let text = format!("the proxy {problem} user and password; set them in {}", proxy.login_is_set);
+            return Err(fail(Failure::ours(UnknownReason::ProxyFailed, text), false));
         }
         match body {
             Ok(body) => Ok(Answer { status: head.status, headers: head.headers, body }),
@@ -426,6 +427,7 @@ fn add_phases(sum: &mut Phases, hop: &Phases) {
     };
     add(&mut sum.dns, hop.dns);
     add(&mut sum.connect, hop.connect);
+    add(&mut sum.tunnel, hop.tunnel);
     add(&mut sum.tls, hop.tls);
     add(&mut sum.send, hop.send);
     add(&mut sum.wait, hop.wait);

@@ -14,16 +14,20 @@ pub mod failure;
 mod proxy;
 mod redirect;
 mod resolve;
+mod tcp;
 mod timed_io;
 pub(crate) mod tls;
+mod way;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pilothouse_domain::endpoint::Tls;
-use pilothouse_domain::{Phases, ProbeConfig};
+use pilothouse_domain::{Network, Phases, ProbeConfig};
+use secrecy::SecretString;
 use tokio::time::Instant;
 use url::Url;
 
@@ -33,6 +37,7 @@ pub(crate) use self::failure::Failure;
 use self::proxy::ProxyRules;
 pub use self::tls::TlsProfile;
 use self::tls::TrustStore;
+use self::way::Way;
 use crate::credential::{Authorization, TokenCache};
 use crate::{ClientIdentity, ServingError};
 
@@ -42,45 +47,63 @@ pub struct TransportConfig {
     /// Whether the proxy of the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, in either case) and
     /// of the system is used. Loopback is always reached directly.
     pub system_proxy: bool,
-    /// A proxy for everything, loopback included, in the place of the system's.
-    pub proxy: Option<Url>,
 }
 
 impl Default for TransportConfig {
     fn default() -> Self {
-        Self { system_proxy: true, proxy: None }
+        Self { system_proxy: true }
     }
 }
 
-/// Roots, proxies and rules shared by every request of this process.
+/// Roots, tokens and rules shared by every request of this process, and one way out of this machine.
 pub struct Transport {
     trust: Arc<TrustStore>,
-    proxies: Arc<ProxyRules>,
-    tokens: TokenCache,
+    /// What the system says.
+    system: Arc<Way>,
+    way: Arc<Way>,
+    tokens: Arc<TokenCache>,
 }
 
 impl Transport {
-    /// A transport; the environment's proxies are read now.
-    pub fn new(config: TransportConfig) -> Result<Arc<Self>, ServingError> {
-        let TransportConfig { system_proxy, proxy } = config;
-        if let Some(proxy) = &proxy
-            && (proxy.scheme() != "http" || proxy.host_str().is_none())
-        {
-            return Err(ServingError::Target(format!(
-                "the proxy must begin with http:// and name a host; got scheme `{}`",
-                proxy.scheme()
-            )));
-        }
-        let proxies = ProxyRules::new(system_proxy, proxy.as_ref());
+    /// A transport that leaves this machine as the system says; the environment's proxies are read now.
+    #[expect(clippy::needless_pass_by_value, reason = "a configuration is made for this call")]
+    pub fn new(config: TransportConfig) -> Arc<Self> {
+        let rules = if config.system_proxy { ProxyRules::of_system() } else { ProxyRules::none() };
+        let system = Arc::new(Way::Proxies(rules));
+        Arc::new(Self { trust: Arc::new(TrustStore::new()), way: Arc::clone(&system), system, tokens: Arc::default() })
+    }
+
+    /// The same transport by the way that `network` asks for, with the secrets that the keyring holds under
+    /// [`Network::secrets`]. Everything else is shared.
+    pub fn by_way_of(
+        self: &Arc<Self>,
+        network: &Network,
+        secrets: &BTreeMap<String, SecretString>,
+    ) -> Result<Arc<Self>, ServingError> {
+        network.validate().map_err(|problem| ServingError::Target(problem.to_string()))?;
+        let value = |name: &str| {
+            secrets.get(name).ok_or_else(|| {
+                ServingError::Credential(format!("its secret `{name}` is not in the keyring; store it first"))
+            })
+        };
+        let way = match network {
+            Network::System => Arc::clone(&self.system),
+            Network::Direct => Arc::new(Way::Proxies(ProxyRules::none())),
+            Network::Proxy(proxy) => {
+                let password = proxy.secret.as_deref().map(value).transpose()?;
+                Arc::new(Way::Proxies(ProxyRules::named(proxy, password)?))
+            }
+        };
         Ok(Arc::new(Self {
-            trust: Arc::new(TrustStore::new()),
-            proxies: Arc::new(proxies),
-            tokens: TokenCache::default(),
+            trust: Arc::clone(&self.trust),
+            system: Arc::clone(&self.system),
+            way,
+            tokens: Arc::clone(&self.tokens),
         }))
     }
 
     /// Tokens that this process has obtained.
-    pub(crate) const fn tokens(&self) -> &TokenCache {
+    pub(crate) fn tokens(&self) -> &TokenCache {
         &self.tokens
     }
 

@@ -105,11 +105,19 @@ pub struct TlsProfile {
     ca_file: Option<PathBuf>,
     identity: Option<ClientIdentity>,
     config: Mutex<Option<Arc<ClientConfig>>>,
+    /// For proxies, which are no endpoints.
+    without_identity: Mutex<Option<Arc<ClientConfig>>>,
 }
 
 impl TlsProfile {
     pub(crate) fn new(store: Arc<TrustStore>, tls: &Tls, identity: Option<ClientIdentity>) -> Self {
-        Self { store, ca_file: tls.ca_file.clone(), identity, config: Mutex::default() }
+        Self {
+            store,
+            ca_file: tls.ca_file.clone(),
+            identity,
+            config: Mutex::default(),
+            without_identity: Mutex::default(),
+        }
     }
 
     /// Whether a client certificate is presented, which counts as a credential.
@@ -118,14 +126,27 @@ impl TlsProfile {
     }
 
     pub(crate) async fn config(&self) -> Result<Arc<ClientConfig>, ServingError> {
-        if let Some(config) = &*self.config.lock().unwrap_or_else(PoisonError::into_inner) {
+        self.kept(&self.config, self.identity.clone()).await
+    }
+
+    /// The same trust, with no client certificate to show: for a proxy on the way.
+    pub(crate) async fn config_without_identity(&self) -> Result<Arc<ClientConfig>, ServingError> {
+        if self.identity.is_none() { self.config().await } else { self.kept(&self.without_identity, None).await }
+    }
+
+    async fn kept(
+        &self,
+        place: &Mutex<Option<Arc<ClientConfig>>>,
+        identity: Option<ClientIdentity>,
+    ) -> Result<Arc<ClientConfig>, ServingError> {
+        if let Some(config) = &*place.lock().unwrap_or_else(PoisonError::into_inner) {
             return Ok(Arc::clone(config));
         }
-        let (store, ca_file, identity) = (Arc::clone(&self.store), self.ca_file.clone(), self.identity.clone());
+        let (store, ca_file) = (Arc::clone(&self.store), self.ca_file.clone());
         let made = tokio::task::spawn_blocking(move || store.client_config(ca_file.as_deref(), identity.as_ref()))
             .await
             .map_err(|error| ServingError::SystemRoots(error.to_string()))??;
-        let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut config = place.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(config.get_or_insert(Arc::new(made))))
     }
 }

@@ -1,8 +1,13 @@
 //! The clients of control planes follow the same rules as probes.
 
+use std::collections::BTreeMap;
+
+use pilothouse_domain::Network;
 use pilothouse_domain::endpoint::Tls;
-use pilothouse_serving::{ServingError, Transport, TransportConfig, read_capped};
+use pilothouse_domain::network::Proxy;
+use pilothouse_serving::{ServingError, read_capped};
 use pilothouse_testkit::{Authority, Behaviour, FakeServer, ForwardProxy, Reply, Validity};
+use secrecy::SecretString;
 
 use crate::support::transport;
 
@@ -51,10 +56,10 @@ async fn private_authorities_and_proxies_are_shared() {
     let server = FakeServer::start_tls(Behaviour::json("{}"), &authority.server(&["127.0.0.1"], Validity::Valid)).await;
     let tls = Tls { ca_file: Some(file), ..Tls::default() };
     let proxy = ForwardProxy::start_with_login("ann", "hunter2").await;
-    let mut address = proxy.url().clone();
-    address.set_username("ann").unwrap();
-    address.set_password(Some("hunter2")).unwrap();
-    let through = Transport::new(TransportConfig { system_proxy: false, proxy: Some(address) }).unwrap();
+    let (username, secret) = (Some("ann".into()), Some("proxy-password".into()));
+    let way = Network::Proxy(Box::new(Proxy { url: proxy.url().clone(), username, secret, bypass: Vec::new() }));
+    let secrets = BTreeMap::from([("proxy-password".to_owned(), SecretString::from("hunter2"))]);
+    let through = transport().by_way_of(&way, &secrets).unwrap();
     let response = through.http_client(&tls, None).unwrap().get(server.url().clone()).send().await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(proxy.requests()[0].method, "CONNECT");

@@ -7,7 +7,7 @@ use pilothouse_serving::{Credential, ModelClient, Transport, TransportConfig};
 use pilothouse_testkit::{FakeServer, quick_probe_config, target};
 
 pub(crate) fn transport() -> Arc<Transport> {
-    Transport::new(TransportConfig { system_proxy: false, proxy: None }).expect("no proxy is named")
+    Transport::new(TransportConfig { system_proxy: false })
 }
 
 /// A V2 target whose probe asks `/v2/models/m/ready`.
@@ -31,11 +31,12 @@ pub(crate) const fn ours(reason: UnknownReason) -> Outcome {
     Outcome::Unknown(reason)
 }
 
-/// The phases that are present, by initial: `d`ns, `c`onnect, `t`ls, `s`end, `w`ait, `r`eceive.
+/// The phases that are present: `d`ns, `c`onnect, t`u`nnel, `t`ls, `s`end, `w`ait, `r`eceive.
 pub(crate) fn reached(phases: &Phases) -> String {
     [
         ('d', phases.dns),
         ('c', phases.connect),
+        ('u', phases.tunnel),
         ('t', phases.tls),
         ('s', phases.send),
         ('w', phases.wait),

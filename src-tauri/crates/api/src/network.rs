@@ -1,0 +1,102 @@
+//! The way to a server between the form and the engine: drafts hold text as a person types it.
+
+use pilothouse_domain::Network;
+use pilothouse_domain::network::Proxy;
+use url::Url;
+
+use crate::ApiError;
+use crate::connect::invalid;
+use crate::types::NetworkDraft;
+
+/// Reads a draft. What it refuses, it names.
+pub(crate) fn network(draft: NetworkDraft) -> Result<Network, ApiError> {
+    let network = match draft {
+        NetworkDraft::System => Network::System,
+        NetworkDraft::Direct => Network::Direct,
+        NetworkDraft::Proxy { url, username, secret, bypass } => {
+            let username = filled(username);
+            Network::Proxy(Box::new(Proxy {
+                url: proxy_url(&url)?,
+                // A form keeps the name of the password ready before it knows whether there is a user.
+                secret: username.is_some().then_some(secret).flatten(),
+                username,
+                bypass: bypass
+                    .split([',', ' ', '\n', '\t'])
+                    .filter(|entry| !entry.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+            }))
+        }
+    };
+    // Without an endpoint (detection) nobody else would look.
+    network.validate().map_err(|problem| invalid(problem.to_string()))?;
+    Ok(network)
+}
+
+/// Reads a proxy's address as people write it; `host:port` is an HTTP proxy's.
+pub fn proxy_url(text: &str) -> Result<Url, ApiError> {
+    let text = text.trim();
+    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    // The address is not repeated: people paste it with its password.
+    Url::parse(&with_scheme).map_err(|error| {
+        invalid(format!("the proxy's address is no URL: {error}")).hint("write it like http://proxy.example:3128")
+    })
+}
+
+fn filled(text: Option<String>) -> Option<String> {
+    text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The way to a server as a person edits it.
+pub fn network_draft(network: &Network) -> NetworkDraft {
+    match network {
+        Network::System => NetworkDraft::System,
+        Network::Direct => NetworkDraft::Direct,
+        Network::Proxy(proxy) => NetworkDraft::Proxy {
+            url: proxy.url.to_string(),
+            username: proxy.username.clone(),
+            secret: proxy.secret.clone(),
+            bypass: proxy.bypass.join(", "),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_is_the_way_again() {
+        for json in [
+            r#"{"kind":"system"}"#,
+            r#"{"kind":"direct"}"#,
+            r#"{"kind":"proxy","url":"socks5h://10.0.0.1:1080","username":"ann","secret":"s","bypass":["a.b","10.0.0.0/8"]}"#,
+        ] {
+            let way: Network = serde_json::from_str(json).unwrap();
+            assert_eq!(network(network_draft(&way)).unwrap(), way);
+            // The configuration file and the form use the same words for the kinds.
+            assert_eq!(serde_json::to_value(network_draft(&way)).unwrap()["kind"], way.kind());
+        }
+    }
+
+    #[test]
+    fn what_is_typed_is_read_as_it_is_meant() {
+        let draft = NetworkDraft::Proxy {
+            url: " proxy.example:3128 ".into(),
+            username: Some("  ".into()),
+            secret: Some("proxy-password".into()),
+            bypass: "a.example, 10.0.0.0/8\n192.0.2.1".into(),
+        };
+        let Network::Proxy(proxy) = network(draft).unwrap() else { panic!() };
+        assert_eq!((proxy.url.as_str(), &proxy.username, &proxy.secret), ("http://proxy.example:3128/", &None, &None));
+        assert_eq!(proxy.bypass, ["a.example", "10.0.0.0/8", "192.0.2.1"]);
+        let pasted = NetworkDraft::Proxy {
+            url: "http://ann:hunter2@proxy".into(),
+            username: None,
+            secret: None,
+            bypass: String::new(),
+        };
+        let refused = network(pasted).unwrap_err().to_string();
+        assert!(refused.contains("network.url") && !refused.contains("hunter2"), "{refused}");
+    }
+}
