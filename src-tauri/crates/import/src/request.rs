@@ -150,6 +150,8 @@ fn of_route(url: &Url) -> Proposal {
         ["predictions", model, rest @ ..] => Some(("torchserve", begin, Some(*model), rest.first().copied())),
         ["v1", "chat", "completions"] | ["v1", "completions"] => Some(("openai", begin, None, None)),
         ["api", "chat" | "generate"] => Some(("ollama", begin, None, None)),
+        ["endpoints", name, "invocations"] => Some(("sagemaker", begin, Some(*name), None)),
+        ["serving-endpoints", name, "invocations"] => Some(("databricks", begin, Some(*name), None)),
         ["invocations"] => Some(("mlflow", begin, None, None)),
         _ => None,
     });
@@ -208,7 +210,16 @@ fn with_body(proposal: &mut Proposal, url: &Url, body: &str) {
             }
             proposal.understood.push("the model was taken from the body; its prompt was left out".into());
         }
-        Some("mlflow" | "v1") => {
+        // What a container takes is its author's choice: the body given is an example of it.
+        Some("sagemaker") => {
+            let template = template_of_example(&body);
+            proposal.understood.push("the request was made from the body, as its container takes it".into());
+            proposal.ignored.push("where the predictions stand in the answer is a guess: check it with a test".into());
+            proposal.rows = template.example_rows;
+            let prediction = "/predictions".into();
+            proposal.json = Some(JsonTemplate { body: template.body, prediction, ..JsonTemplate::default() });
+        }
+        Some("mlflow" | "v1" | "databricks") => {
             let rows = ["instances", "dataframe_records", "inputs"].iter().find_map(|name| body.get(*name));
             let rows = rows.filter(|rows| rows.is_array()).cloned().or_else(|| split_rows(&body));
             if rows.is_some() {
@@ -331,6 +342,8 @@ mod tests {
         check("http://h/v1/models/m/versions/2:predict", Some("v1"), "http://h/", Some("m"), Some("2"));
         check("http://h/invocations", Some("mlflow"), "http://h/", None, None);
         check("http://h/predictions/m/2.0", Some("torchserve"), "http://h/", Some("m"), Some("2.0"));
+        check("http://h/endpoints/e%20p/invocations", Some("sagemaker"), "http://h/", Some("e p"), None);
+        check("http://h/serving-endpoints/ep/invocations", Some("databricks"), "http://h/", Some("ep"), None);
         check("https://h/openai/v1/chat/completions", Some("openai"), "https://h/openai", None, None);
         check("http://h/health", None, "http://h/health", None, None);
         check("h:8080/x", None, "http://h:8080/x", None, None);
@@ -346,6 +359,9 @@ mod tests {
         let split = r#"{"dataframe_split": {"columns": ["a", "b"], "data": [[1, "x"]]}}"#;
         let found = propose("http://h/invocations", Some(split));
         assert_eq!(found.rows, Some(serde_json::json!([{"a": 1, "b": "x"}])));
+        let found = propose("http://h/endpoints/ep/invocations", Some(r#"{"instances": [[1, 2]]}"#));
+        assert_eq!(found.json.map(|json| json.body), Some(serde_json::json!({"instances": "{{rows}}"})));
+        assert_eq!(found.rows, Some(serde_json::json!([[1, 2]])));
         let found = propose("http://h/v1/chat/completions", Some(r#"{"model": "llama", "messages": []}"#));
         assert_eq!((found.model.as_deref(), found.name.as_str()), (Some("llama"), "llama"));
     }

@@ -118,6 +118,7 @@ impl DeploymentClient {
                 Err(failure) => Err(failure.detail),
             };
             if let Err(detail) = added {
+                let detail = self.authorizer.redact_detail(&detail);
                 tracing::debug!(detail, "the cloud tells no more of the endpoint");
             }
         }
