@@ -26,7 +26,7 @@ async fn probe(moto: &RealServer, access: &AwsAccess, auth: Value, secret: &str)
         probe_input: Some(number_table(&["radius"], &[&[17.5]])),
         ..Target::new(moto.url.clone(), Protocol::Json)
     };
-    let transport = Transport::new(TransportConfig::default()).unwrap();
+    let transport = Transport::new(TransportConfig::default());
     ModelClient::new(transport, &target, &ProbeConfig::default(), credential, None).unwrap().probe(true).await
 }
 
