@@ -88,57 +88,8 @@ impl Api {
         draft: EndpointDraft,
         before: Option<Endpoint>,
     ) -> Result<Endpoint, ApiError> {
-        let protocol = Protocol::parse(&draft.protocol)
-            .ok_or_else(|| invalid(format!("`{}` is no protocol", draft.protocol)).hint(known_protocols()))?;
-        let payload = PayloadForm::parse(&draft.payload).ok_or_else(|| {
-            let known = PayloadForm::ALL.map(PayloadForm::as_str).join(", ");
-            invalid(format!("`{}` is no form of a request", draft.payload)).hint(format!("use one of {known}"))
-        })?;
-        let url = parse_url("url", &draft.url)?;
-        let mut endpoint = before.unwrap_or_else(|| Endpoint {
-            id: EndpointId(0),
-            name: String::new(),
-            environment: Environment(String::new()),
-            target: Target::new(url.clone(), protocol),
-            probe: ProbeConfig::default(),
-            evaluation: None,
-            control_plane: None,
-            metrics: None,
-            paused: false,
-            created: TimestampMs(0),
-            revision: 0,
-        });
-        endpoint.name = draft.name.trim().to_owned();
-        endpoint.environment = Environment(draft.environment.trim().to_owned());
-        endpoint.evaluation = self.evaluation(draft.golden_set.as_deref(), draft.evaluation_interval_ms).await?;
-        endpoint.control_plane = draft.control_plane.map(control_plane).transpose()?;
-        endpoint.metrics = draft.metrics.map(server::metrics).transpose()?;
-        let target = &mut endpoint.target;
-        target.url = url;
-        target.protocol = protocol;
-        target.model = draft.model.filter(|model| !model.is_empty());
-        target.model_version = draft.model_version.filter(|version| !version.is_empty());
-        let management_url = draft.management_url.filter(|url| !url.trim().is_empty());
-        target.management_url = management_url.map(|url| parse_url("management_url", &url)).transpose()?;
-        target.management_auth = draft.management_auth.map(|draft| auth(*draft)).transpose()?;
-        target.payload = payload;
-        target.json = draft.json.map(json_template).transpose()?;
-        target.prompts = draft.prompts.map(prompts::read).transpose()?;
-        target.auth = auth(draft.auth)?;
-        target.tls = tls(draft.ca_file, draft.client_certificate_file, draft.client_key_secret)?;
-        target.network = network(draft.network)?;
-        // Text that was not touched stands for the very rows it was made from: a category `1` would be read as a number.
-        if draft.probe_rows != target.probe_input.as_ref().map(tables::to_json) {
-            let text = draft.probe_rows.as_deref().map(str::trim).filter(|text| !text.is_empty());
-            target.probe_input = text.map(tables::read).transpose()?;
-        }
-        let probe = &mut endpoint.probe;
-        probe.interval_ms = draft.interval_ms;
-        probe.total_timeout_ms = draft.total_timeout_ms;
-        probe.confirm_after = draft.confirm_after;
-        probe.recover_after = draft.recover_after;
-        probe.degraded_above_ms = draft.degraded_above_ms;
-        Ok(endpoint)
+        let evaluation = self.evaluation(draft.golden_set.as_deref(), draft.evaluation_interval_ms).await?;
+        endpoint_of(draft, before, evaluation)
     }
 
     async fn evaluation(&self, name: Option<&str>, interval_ms: u32) -> Result<Option<EvaluationConfig>, ApiError> {
@@ -148,6 +99,65 @@ impl Api {
         let set = found.ok_or_else(|| ApiError::new(Code::NotFound, format!("there is no golden set `{name}`")))?;
         Ok(Some(EvaluationConfig { golden_set: set.id, interval_ms }))
     }
+}
+
+/// The draft over what was there before.
+fn endpoint_of(
+    draft: EndpointDraft,
+    before: Option<Endpoint>,
+    evaluation: Option<EvaluationConfig>,
+) -> Result<Endpoint, ApiError> {
+    let protocol = Protocol::parse(&draft.protocol)
+        .ok_or_else(|| invalid(format!("`{}` is no protocol", draft.protocol)).hint(known_protocols()))?;
+    let payload = PayloadForm::parse(&draft.payload).ok_or_else(|| {
+        let known = PayloadForm::ALL.map(PayloadForm::as_str).join(", ");
+        invalid(format!("`{}` is no form of a request", draft.payload)).hint(format!("use one of {known}"))
+    })?;
+    let url = parse_url("url", &draft.url)?;
+    let mut endpoint = before.unwrap_or_else(|| Endpoint {
+        id: EndpointId(0),
+        name: String::new(),
+        environment: Environment(String::new()),
+        target: Target::new(url.clone(), protocol),
+        probe: ProbeConfig::default(),
+        evaluation: None,
+        control_plane: None,
+        metrics: None,
+        paused: false,
+        created: TimestampMs(0),
+        revision: 0,
+    });
+    draft.name.trim().clone_into(&mut endpoint.name);
+    endpoint.environment = Environment(draft.environment.trim().to_owned());
+    endpoint.evaluation = evaluation;
+    endpoint.control_plane = draft.control_plane.map(control_plane).transpose()?;
+    endpoint.metrics = draft.metrics.map(server::metrics).transpose()?;
+    let target = &mut endpoint.target;
+    target.url = url;
+    target.protocol = protocol;
+    target.model = draft.model.filter(|model| !model.is_empty());
+    target.model_version = draft.model_version.filter(|version| !version.is_empty());
+    let management_url = draft.management_url.filter(|url| !url.trim().is_empty());
+    target.management_url = management_url.map(|url| parse_url("management_url", &url)).transpose()?;
+    target.management_auth = draft.management_auth.map(|draft| auth(*draft)).transpose()?;
+    target.payload = payload;
+    target.json = draft.json.map(json_template).transpose()?;
+    target.prompts = draft.prompts.map(prompts::read).transpose()?;
+    target.auth = auth(draft.auth)?;
+    target.tls = tls(draft.ca_file, draft.client_certificate_file, draft.client_key_secret)?;
+    target.network = network(draft.network)?;
+    // Text that was not touched stands for the very rows it was made from: a category `1` would be read as a number.
+    if draft.probe_rows != target.probe_input.as_ref().map(tables::to_json) {
+        let text = draft.probe_rows.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        target.probe_input = text.map(tables::read).transpose()?;
+    }
+    let probe = &mut endpoint.probe;
+    probe.interval_ms = draft.interval_ms;
+    probe.total_timeout_ms = draft.total_timeout_ms;
+    probe.confirm_after = draft.confirm_after;
+    probe.recover_after = draft.recover_after;
+    probe.degraded_above_ms = draft.degraded_above_ms;
+    Ok(endpoint)
 }
 
 /// Every protocol's word, for a hint.

@@ -154,7 +154,8 @@ impl Engine {
     /// Begins to watch; `announce` writes the change of health that pausing or resuming means.
     pub(crate) async fn begin_watching(&self, endpoint: Endpoint, announce: bool) -> Result<(), EngineError> {
         let paused = endpoint.paused;
-        let watched = Arc::new(self.make_watched(endpoint).await?);
+        // Boxed: it is by far the largest of the futures that carry a change of settings.
+        let watched = Arc::new(Box::pin(self.make_watched(endpoint)).await?);
         let now = self.now();
         let change = lock(&watched.health).set_paused(paused, now);
         if let Some(change) = change.filter(|_| announce) {

@@ -51,15 +51,15 @@ impl Way {
         phases: &mut Phases,
     ) -> Result<Reached, Failure> {
         match self {
-            Self::Proxies(rules) => match rules.route(url)? {
-                Some(route) => proxy::reach(&route, url, tls, deadline, phases).await,
-                None => {
-                    let host = url.host().map(|host| host.to_owned());
-                    let port = url.port_or_known_default().unwrap_or(80);
-                    let stream = tcp::connect(host, port, &authority(url), deadline, phases).await?;
-                    Ok(Reached { stream: Box::new(stream), forwarding_proxy: None })
+            Self::Proxies(rules) => {
+                if let Some(route) = rules.route(url)? {
+                    return proxy::reach(&route, url, tls, deadline, phases).await;
                 }
-            },
+                let host = url.host().map(|host| host.to_owned());
+                let port = url.port_or_known_default().unwrap_or(80);
+                let stream = tcp::connect(host, port, &authority(url), deadline, phases).await?;
+                Ok(Reached { stream: Box::new(stream), forwarding_proxy: None })
+            }
         }
     }
 }

@@ -42,7 +42,7 @@ async fn private_server(folder: &Path) -> (FakeServer, Target, Authority) {
     let server = FakeServer::start_tls(Behaviour::status(200, ""), &certificate).await;
     let mut target = ready_target(&server);
     let file = folder.join("authority.pem");
-    std::fs::write(&file, authority.pem()).unwrap();
+    std::fs::write(&file, authority.pem()).expect("a file");
     target.tls.ca_file = Some(file);
     (server, target, authority)
 }
