@@ -22,8 +22,11 @@ async fn containers_of_a_real_engine() {
     let place = DiscoveryPlace::Docker { socket, label: Some("team=ml".into()) };
     let found = pilothouse_api::discover(place).await.unwrap();
     assert!(found.place.starts_with("Docker Engine "), "{}", found.place);
-    let told: Vec<(&str, Option<&str>, Option<&str>)> =
-        found.items.iter().map(|item| (item.name.as_str(), item.url.as_deref(), item.version.as_deref())).collect();
+    let told: Vec<(&str, Option<&str>, Option<&str>)> = found
+        .items
+        .iter()
+        .map(|item| (item.name.as_str(), item.ways.first().map(|way| way.url.as_str()), item.version.as_deref()))
+        .collect();
     assert_eq!(
         told,
         [

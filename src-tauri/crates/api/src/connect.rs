@@ -38,20 +38,20 @@ impl Api {
 
     /// Probes a draft once without saving it.
     pub async fn connect_test(&self, request: ConnectTestRequest) -> Result<ProbeResult, ApiError> {
-        self.test(self.endpoint_from(request.draft, None).await?).await
+        Box::pin(self.test(Box::pin(self.endpoint_from(request.draft, None)).await?)).await
     }
 
     /// Probes an edited endpoint once without saving it. What the form does not show holds for the test too.
     pub async fn endpoint_test(&self, request: EndpointUpdateRequest) -> Result<ProbeResult, ApiError> {
         let before = self.engine.endpoint(EndpointId(request.id)).await?;
-        self.test(self.endpoint_from(request.draft, Some(before)).await?).await
+        Box::pin(self.test(Box::pin(self.endpoint_from(request.draft, Some(before))).await?)).await
     }
 
     async fn test(&self, endpoint: Endpoint) -> Result<ProbeResult, ApiError> {
         endpoint.validate().map_err(pilothouse_engine::EngineError::from)?;
         let at = self.engine.now();
         let client = self.engine.model_client(&endpoint).await?;
-        let report = client.probe(true).await;
+        let report = Box::pin(client.probe(true)).await;
         Ok(ProbeResult {
             at_ms: at.0,
             outcome: convert::outcome_word(report.outcome).to_owned(),
@@ -68,7 +68,7 @@ impl Api {
 
     /// Connects an endpoint.
     pub async fn endpoint_add(&self, request: EndpointAddRequest) -> Result<Created, ApiError> {
-        let endpoint = self.endpoint_from(request.draft, None).await?;
+        let endpoint = Box::pin(self.endpoint_from(request.draft, None)).await?;
         Ok(Created { id: self.engine.add_endpoint(endpoint).await?.0 })
     }
 
@@ -76,7 +76,7 @@ impl Api {
     /// changed since the draft was made.
     pub async fn endpoint_update(&self, request: EndpointUpdateRequest) -> Result<EndpointUpdated, ApiError> {
         let before = self.engine.endpoint(EndpointId(request.id)).await?;
-        let mut endpoint = self.endpoint_from(request.draft, Some(before)).await?;
+        let mut endpoint = Box::pin(self.endpoint_from(request.draft, Some(before))).await?;
         endpoint.revision = request.revision;
         Ok(EndpointUpdated { revision: self.engine.update_endpoint(endpoint).await? })
     }

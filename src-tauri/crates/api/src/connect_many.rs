@@ -24,7 +24,7 @@ impl Api {
         for mut draft in request.drafts {
             draft.name = unique_name(draft.name.trim(), &taken);
             let name = draft.name.clone();
-            items.push(match self.endpoint_add(EndpointAddRequest { draft }).await {
+            items.push(match Box::pin(self.endpoint_add(EndpointAddRequest { draft })).await {
                 Ok(created) => {
                     taken.insert(name.clone());
                     EndpointAdded { name, id: Some(created.id), refused: None }

@@ -10,16 +10,17 @@ use pilothouse_discovery::{
     Access, Candidate, ClusterError, Discovery, DockerError, DockerOptions, KubernetesOptions, contexts, docker_socket,
 };
 use pilothouse_domain::endpoint::Tls;
-use pilothouse_domain::{Auth, Network, Protocol};
+use pilothouse_domain::{Auth, Protocol};
 use pilothouse_serving::Detection;
 
 use crate::connect::{invalid, parse_url};
 use crate::detected::json_draft;
 use crate::import::usual_draft;
+use crate::network::network;
 use crate::types::{
-    ClusterContext, DiscoverAddRequest, DiscoverRequest, DiscoveredChoice, DiscoveredItem, DiscoveryPlace,
-    DiscoveryPlaces, DiscoveryPlacesRequest, DiscoveryView, EndpointAdded, EndpointDraft, EndpointsAddRequest,
-    EndpointsAdded,
+    ClusterContext, DiscoverAddRequest, DiscoverRequest, DiscoveredChoice, DiscoveredItem, DiscoveredWay,
+    DiscoveryPlace, DiscoveryPlaces, DiscoveryPlacesRequest, DiscoveryView, EndpointAdded, EndpointDraft,
+    EndpointsAddRequest, EndpointsAdded, NetworkDraft,
 };
 use crate::{Api, ApiError, Code};
 
@@ -62,11 +63,13 @@ impl Api {
     async fn drafts_of(&self, choice: &DiscoveredChoice, environment: &str) -> Result<Vec<EndpointDraft>, ApiError> {
         let url = parse_url("url", &choice.url)?;
         let credential = self.engine.credential(&Auth::None).await?;
-        let transport = self.engine.transport(&Network::System).await?;
+        let way = network(choice.network.clone())?;
+        let transport = self.engine.transport(&way).await?;
         let found = pilothouse_serving::detect(&transport, &url, &credential, &Tls::default(), None).await;
         let named = choice.protocol.as_deref().and_then(Protocol::parse);
         let draft = |protocol: Protocol| EndpointDraft {
             model: choice.model.clone(),
+            network: choice.network.clone(),
             ..usual_draft(choice.name.clone(), environment.to_owned(), url.to_string(), protocol)
         };
         match (found, named) {
@@ -155,39 +158,50 @@ pub async fn discovery_places(request: DiscoveryPlacesRequest) -> DiscoveryPlace
 
 /// Looks through a place; nothing is stored.
 pub async fn discover(place: DiscoveryPlace) -> Result<DiscoveryView, ApiError> {
-    let found = match place {
+    let (found, forwarded) = match place {
         DiscoveryPlace::Kubernetes { kubeconfig, context, namespace, labels, run_plugin } => {
             let access =
                 Access { kubeconfig: filled(kubeconfig).map(PathBuf::from), context: filled(context), run_plugin };
             let options = KubernetesOptions { access, namespace: filled(namespace), labels: filled(labels) };
-            pilothouse_discovery::kubernetes(&options).await?
+            let found = pilothouse_discovery::kubernetes(&options).await?;
+            let kubeconfig = options.access.kubeconfig.map(|file| file.display().to_string());
+            let context = found.context.clone().unwrap_or_default();
+            (found, NetworkDraft::Kubernetes { context, kubeconfig, run_plugin })
         }
         DiscoveryPlace::Docker { socket, label } => {
             let options = DockerOptions { socket: filled(socket).map(PathBuf::from), label: filled(label) };
-            pilothouse_discovery::docker(&options).await?
+            (pilothouse_discovery::docker(&options).await?, NetworkDraft::System)
         }
     };
-    Ok(view(found))
+    Ok(view(found, &forwarded))
 }
 
 fn filled(text: Option<String>) -> Option<String> {
     text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-fn view(found: Discovery) -> DiscoveryView {
-    DiscoveryView { place: found.place, items: found.candidates.into_iter().map(item).collect(), notes: found.notes }
+fn view(found: Discovery, forwarded: &NetworkDraft) -> DiscoveryView {
+    DiscoveryView {
+        place: found.place,
+        items: found.candidates.into_iter().map(|candidate| item(candidate, forwarded)).collect(),
+        notes: found.notes,
+    }
 }
 
-fn item(found: Candidate) -> DiscoveredItem {
-    let mut problems = found.problems;
-    if found.url.is_none() && found.forward.is_some() {
-        problems.push("it is reached from inside of its cluster only".into());
-    }
+fn item(found: Candidate, forwarded: &NetworkDraft) -> DiscoveredItem {
+    let direct = found.url.map(|url| DiscoveredWay { url: url.to_string(), network: NetworkDraft::System });
+    let forward = found.forward.map(|to| {
+        // The Service's own port and name, and not the gateway's: the forwarded port leads past the gateway.
+        let scheme = found.inside_url.as_ref().map_or("http", |url| url.scheme());
+        let port = if to.port == 80 && scheme == "http" { String::new() } else { format!(":{}", to.port) };
+        let url = format!("{scheme}://{}.{}.svc.cluster.local{port}/", to.service, to.namespace);
+        DiscoveredWay { url, network: forwarded.clone() }
+    });
     DiscoveredItem {
         name: found.name,
         kind: found.kind.as_str().to_owned(),
         namespace: found.namespace,
-        url: found.url.map(|url| url.to_string()),
+        ways: direct.into_iter().chain(forward).collect(),
         stack: found.stack.map(str::to_owned),
         protocol: found.protocol.map(|protocol| protocol.as_str().to_owned()),
         model: found.model,
@@ -196,7 +210,7 @@ fn item(found: Candidate) -> DiscoveredItem {
         digest: found.digest,
         ready: found.ready,
         evidence: found.evidence,
-        problems,
+        problems: found.problems,
     }
 }
 

@@ -74,7 +74,7 @@ impl Api {
                 let name = unique_name(choice.name.trim(), &taken);
                 let paused = proposal.paused;
                 let added = match draft(proposal, name.clone(), &request.environment, found) {
-                    Ok(draft) => self.endpoint_add(EndpointAddRequest { draft }).await,
+                    Ok(draft) => Box::pin(self.endpoint_add(EndpointAddRequest { draft })).await,
                     Err(error) => Err(error),
                 };
                 items.push(match added {

@@ -1,7 +1,7 @@
 //! The way to a server between the form and the engine: drafts hold text as a person types it.
 
 use pilothouse_domain::Network;
-use pilothouse_domain::network::Proxy;
+use pilothouse_domain::network::{ClusterAccess, Proxy};
 use url::Url;
 
 use crate::ApiError;
@@ -13,6 +13,11 @@ pub(crate) fn network(draft: NetworkDraft) -> Result<Network, ApiError> {
     let network = match draft {
         NetworkDraft::System => Network::System,
         NetworkDraft::Direct => Network::Direct,
+        NetworkDraft::Kubernetes { context, kubeconfig, run_plugin } => Network::Kubernetes(Box::new(ClusterAccess {
+            context: context.trim().to_owned(),
+            kubeconfig: filled(kubeconfig).map(Into::into),
+            run_plugin,
+        })),
         NetworkDraft::Proxy { url, username, secret, bypass } => {
             let username = filled(username);
             Network::Proxy(Box::new(Proxy {
@@ -52,6 +57,11 @@ pub fn network_draft(network: &Network) -> NetworkDraft {
     match network {
         Network::System => NetworkDraft::System,
         Network::Direct => NetworkDraft::Direct,
+        Network::Kubernetes(access) => NetworkDraft::Kubernetes {
+            context: access.context.clone(),
+            kubeconfig: access.kubeconfig.as_ref().map(|file| file.display().to_string()),
+            run_plugin: access.run_plugin,
+        },
         Network::Proxy(proxy) => NetworkDraft::Proxy {
             url: proxy.url.to_string(),
             username: proxy.username.clone(),
@@ -70,6 +80,7 @@ mod tests {
         for json in [
             r#"{"kind":"system"}"#,
             r#"{"kind":"direct"}"#,
+            r#"{"kind":"kubernetes","context":"prod","kubeconfig":"/k","run_plugin":true}"#,
             r#"{"kind":"proxy","url":"socks5h://10.0.0.1:1080","username":"ann","secret":"s","bypass":["a.b","10.0.0.0/8"]}"#,
         ] {
             let way: Network = serde_json::from_str(json).unwrap();

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 use pilothouse_api::types::{
-    DiscoverAddRequest, DiscoveredChoice, DiscoveredItem, DiscoveryPlace, DiscoveryPlaces, DiscoveryPlacesRequest,
-    DiscoveryView, EndpointAdded,
+    DiscoverAddRequest, DiscoveredChoice, DiscoveredItem, DiscoveredWay, DiscoveryPlace, DiscoveryPlaces,
+    DiscoveryPlacesRequest, DiscoveryView, EndpointAdded, NetworkDraft,
 };
 use serde_json::json;
 
@@ -73,6 +73,9 @@ struct ConnectOptions {
     /// Ask each server that was found what it is, and watch its models
     #[arg(long)]
     connect: bool,
+    /// Connect by a forwarded port where there is one, even if there is a URL
+    #[arg(long, requires = "connect")]
+    forward: bool,
     /// Connect this one alone; may be given several times
     #[arg(long, value_name = "NAME", requires = "connect")]
     only: Vec<String>,
@@ -98,10 +101,10 @@ pub(crate) async fn run(command: DiscoverCommand, common: &Common, output: Outpu
         output.answer(&json!(view), || view_text(&view));
         return Ok(Answer::good_if(!view.items.is_empty()));
     }
-    let items = chosen(&view, &connect.only)?;
+    let items = chosen(&view, &connect)?;
     with_api(common, async |api| {
         let environment = connect.env.clone();
-        let added = api.discover_add(DiscoverAddRequest { environment, items }).await?.items;
+        let added = Box::pin(api.discover_add(DiscoverAddRequest { environment, items })).await?.items;
         let document = json!({ "place": view.place, "items": view.items, "notes": view.notes, "added": added });
         output.answer(&document, || format!("{}\n\n{}", view_text(&view), added_text(&added)));
         let all = !added.is_empty() && added.iter().all(|item: &EndpointAdded| item.id.is_some());
@@ -118,23 +121,30 @@ async fn places(options: PlacesOptions, output: Output) -> Result<Answer, Failur
 }
 
 /// Everything that can be reached, or what was named of it.
-fn chosen(view: &DiscoveryView, only: &[String]) -> Result<Vec<DiscoveredChoice>, Failure> {
+fn chosen(view: &DiscoveryView, connect: &ConnectOptions) -> Result<Vec<DiscoveredChoice>, Failure> {
+    let only = &connect.only;
     if let Some(missing) = only.iter().find(|name| !view.items.iter().any(|item| item.name == **name)) {
         let known: Vec<String> = view.items.iter().map(|item| format!("`{}`", plain(&item.name))).collect();
         return Err(Failure::usage(format!("`{}` was not found there", plain(missing)))
             .hint(format!("it holds {}", if known.is_empty() { "nothing".into() } else { known.join(", ") })));
     }
     let wanted = view.items.iter().filter(|item| only.is_empty() || only.contains(&item.name));
-    Ok(wanted.filter_map(choice).collect())
+    Ok(wanted.filter_map(|item| choice(item, connect.forward)).collect())
 }
 
-fn choice(item: &DiscoveredItem) -> Option<DiscoveredChoice> {
+fn choice(item: &DiscoveredItem, forward: bool) -> Option<DiscoveredChoice> {
+    let way = item.ways.iter().find(|way| forward && is_forwarded(way)).or(item.ways.first())?;
     Some(DiscoveredChoice {
         name: item.name.clone(),
-        url: item.url.clone()?,
+        url: way.url.clone(),
+        network: way.network.clone(),
         protocol: item.protocol.clone(),
         model: item.model.clone(),
     })
+}
+
+fn is_forwarded(way: &DiscoveredWay) -> bool {
+    matches!(way.network, NetworkDraft::Kubernetes { .. })
 }
 
 fn places_text(places: &DiscoveryPlaces) -> String {
@@ -160,8 +170,13 @@ fn view_text(view: &DiscoveryView) -> String {
     let mut lines = vec![format!("{}: {} found", plain(&view.place), view.items.len())];
     for item in &view.items {
         let place = item.namespace.as_deref().map_or_else(String::new, |name| format!(" in {}", plain(name)));
-        let address = item.url.as_deref().unwrap_or("no address");
-        lines.push(format!("{}{place}: {}", plain(&item.name), plain(address)));
+        let ways = item.ways.iter().map(|way| {
+            let how = if is_forwarded(way) { " (by a forwarded port)" } else { "" };
+            format!("{}{how}", plain(&way.url))
+        });
+        let ways = ways.collect::<Vec<_>>().join(", or ");
+        let ways = if ways.is_empty() { "no way to it" } else { &ways };
+        lines.push(format!("{}{place}: {ways}", plain(&item.name)));
         let told = [
             ("stack", &item.stack),
             ("protocol", &item.protocol),
@@ -186,12 +201,17 @@ fn view_text(view: &DiscoveryView) -> String {
 mod tests {
     use super::*;
 
-    fn item(name: &str, url: Option<&str>) -> DiscoveredItem {
+    fn forwarded(url: &str) -> DiscoveredWay {
+        let network = NetworkDraft::Kubernetes { context: "prod".into(), kubeconfig: None, run_plugin: false };
+        DiscoveredWay { url: url.into(), network }
+    }
+
+    fn item(name: &str, ways: Vec<DiscoveredWay>) -> DiscoveredItem {
         DiscoveredItem {
             name: name.into(),
             kind: "service".into(),
             namespace: Some("models".into()),
-            url: url.map(str::to_owned),
+            ways,
             stack: Some("vLLM".into()),
             protocol: Some("openai".into()),
             model: None,
@@ -206,16 +226,22 @@ mod tests {
 
     #[test]
     fn only_what_can_be_reached_is_connected() {
-        let items = vec![item("llm", Some("http://10.0.0.9:8000/")), item("inner", None)];
+        let direct = DiscoveredWay { url: "http://10.0.0.9:8000/".into(), network: NetworkDraft::System };
+        let inside = "http://llm.models.svc.cluster.local/";
+        let items = vec![item("llm", vec![direct, forwarded(inside)]), item("inner", Vec::new())];
         let view = DiscoveryView { place: "context prod".into(), items, notes: vec!["a note".into()] };
-        let names = |only: &[String]| {
-            chosen(&view, only).map(|found| found.into_iter().map(|item| item.name).collect::<Vec<_>>())
+        let urls = |only: &[&str], forward: bool| {
+            let only = only.iter().map(|&name| name.to_owned()).collect();
+            let connect = ConnectOptions { connect: true, forward, only, env: "production".into() };
+            chosen(&view, &connect).map(|found| found.into_iter().map(|item| item.url).collect::<Vec<_>>())
         };
-        assert_eq!(names(&[]).unwrap(), ["llm"]);
-        assert!(names(&["inner".into()]).unwrap().is_empty());
-        assert!(names(&["other".into()]).unwrap_err().error.hint.unwrap().contains("`llm`"));
+        assert_eq!(urls(&[], false).unwrap(), ["http://10.0.0.9:8000/"]);
+        assert_eq!(urls(&["llm"], true).unwrap(), [inside]);
+        assert!(urls(&["inner"], false).unwrap().is_empty());
+        assert!(urls(&["other"], false).unwrap_err().error.hint.unwrap().contains("`llm`"));
         let text = view_text(&view);
-        assert!(text.contains("llm in models: http://10.0.0.9:8000/") && text.contains("version v0.11.0"), "{text}");
-        assert!(text.contains("inner in models: no address") && text.ends_with("note: a note"), "{text}");
+        assert!(text.contains("llm in models: http://10.0.0.9:8000/, or http://llm.models.svc"), "{text}");
+        assert!(text.contains("(by a forwarded port)") && text.contains("version v0.11.0"), "{text}");
+        assert!(text.contains("inner in models: no way to it") && text.ends_with("note: a note"), "{text}");
     }
 }

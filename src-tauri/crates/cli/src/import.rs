@@ -86,7 +86,8 @@ pub(crate) async fn run(options: &ImportOptions, common: &Common, output: Output
         };
         let items = view.items.iter().enumerate().map(choice).collect();
         let environment = options.env.clone();
-        let added = api.import_apply(ImportApplyRequest { text: text.clone(), kind, environment, items }).await?;
+        let added =
+            Box::pin(api.import_apply(ImportApplyRequest { text: text.clone(), kind, environment, items })).await?;
         let document = json!({ "read": view, "added": added.items });
         output.answer(&document, || format!("{}\n\n{}", view_text(&view), added_text(&added.items)));
         let refused = added.items.iter().any(|item| item.id.is_none());

@@ -1,11 +1,12 @@
 //! The way to a server on the command line. No secret stands there, only its name in the keyring.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
 use pilothouse_api::proxy_url;
 use pilothouse_domain::Network;
-use pilothouse_domain::network::Proxy;
+use pilothouse_domain::network::{ClusterAccess, Proxy};
 
 use crate::failure::Failure;
 
@@ -15,6 +16,15 @@ pub(crate) struct NetworkOptions {
     /// Connect directly, whatever proxy the system has
     #[arg(long, conflicts_with = "proxy")]
     direct: bool,
+    /// Reach addresses NAME.NAMESPACE.svc by forwarded ports of the cluster of this kubeconfig context
+    #[arg(long, value_name = "CONTEXT", conflicts_with_all = ["direct", "proxy"])]
+    cluster: Option<String>,
+    /// Kubeconfig with the context; without it `KUBECONFIG`, else `~/.kube/config`
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    kubeconfig: Option<PathBuf>,
+    /// Run the command with which the context logs in, if it has one
+    #[arg(long, requires = "cluster")]
+    run_plugin: bool,
     /// Through this proxy: http://, https://, socks5:// (names are resolved here) or socks5h:// (by the proxy)
     #[arg(long, value_name = "U")]
     proxy: Option<String>,
@@ -36,6 +46,12 @@ impl NetworkOptions {
                 username: login.as_ref().map(|login| login.username.clone()),
                 secret: login.map(|login| login.secret),
                 bypass: self.no_proxy.iter().map(|entry| entry.trim().to_owned()).collect(),
+            }))
+        } else if let Some(context) = &self.cluster {
+            Network::Kubernetes(Box::new(ClusterAccess {
+                context: context.clone(),
+                kubeconfig: self.kubeconfig.clone(),
+                run_plugin: self.run_plugin,
             }))
         } else if self.direct {
             Network::Direct
@@ -88,6 +104,8 @@ mod tests {
     fn the_options_name_a_way() {
         assert_eq!(read(&[]).unwrap(), Network::System);
         assert_eq!(read(&["--direct"]).unwrap(), Network::Direct);
+        let Network::Kubernetes(access) = read(&["--cluster", "prod", "--run-plugin"]).unwrap() else { panic!() };
+        assert_eq!((access.context.as_str(), access.run_plugin), ("prod", true));
         let words =
             ["--proxy", "socks5h://p:1080", "--proxy-auth", "ann:keyring:pw", "--no-proxy", "a.example,10.0.0.0/8"];
         let Network::Proxy(proxy) = read(&words).unwrap() else { panic!() };

@@ -9,6 +9,8 @@ use url::Url;
 pub struct Discovery {
     /// The place in words: `context prod (https://10.0.0.1:6443/)`, `Docker Engine 27.5.1`.
     pub place: String,
+    /// The context of the kubeconfig that was used.
+    pub context: Option<String>,
     /// The candidates, by name.
     pub candidates: Vec<Candidate>,
     /// What could not be seen, and why; what was left out.

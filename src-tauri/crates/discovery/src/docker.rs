@@ -110,7 +110,8 @@ pub async fn docker(options: &DockerOptions) -> Result<Discovery, DockerError> {
         .map_err(|error| failed(&error))?;
     // Paths go out without a version, so that the engine answers in its own newest one.
     let version = timeout(CALL_LIMIT, engine.version()).await.map_err(|_| silent())?.map_err(|error| failed(&error))?;
-    let mut discovery = Discovery { place: place_of(&version, &shown), candidates: Vec::new(), notes: Vec::new() };
+    let mut discovery =
+        Discovery { place: place_of(&version, &shown), context: None, candidates: Vec::new(), notes: Vec::new() };
 
     let all = containers(&engine, None).await.map_err(|error| error.map_or_else(silent, |error| failed(&error)))?;
     let labelled = match options.label.as_deref().map(str::trim).filter(|label| !label.is_empty()) {

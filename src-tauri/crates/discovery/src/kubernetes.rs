@@ -49,6 +49,7 @@ async fn look(cluster: &Cluster, options: &KubernetesOptions) -> Result<Discover
     let place = namespace.map_or(Place::AllNamespaces, |name| Place::Namespace(name.to_owned()));
     let mut discovery = Discovery {
         place: format!("context {} ({})", cluster.context(), cluster.server()),
+        context: Some(cluster.context().to_owned()),
         candidates: Vec::new(),
         notes: Vec::new(),
     };

@@ -2,6 +2,8 @@
 //!
 //! What must stay true: no secret stands here, only its name in the keyring.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -19,6 +21,8 @@ pub enum Network {
     Direct,
     /// Through a proxy of its own.
     Proxy(Box<Proxy>),
+    /// The Services of a Kubernetes cluster by forwarded ports; everything else as the system says.
+    Kubernetes(Box<ClusterAccess>),
 }
 
 /// A proxy, and what is reached without it.
@@ -39,11 +43,49 @@ pub struct Proxy {
     pub bypass: Vec<String>,
 }
 
+/// A Kubernetes cluster, as a kubeconfig names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterAccess {
+    /// The kubeconfig's context.
+    pub context: String,
+    /// The kubeconfig; `None`: `KUBECONFIG`, else `~/.kube/config`.
+    #[serde(default)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Whether the command with which the context logs in, if it has one, may be run.
+    #[serde(default)]
+    pub run_plugin: bool,
+}
+
+/// A port of a Service of Kubernetes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterService {
+    /// The Service.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its port, as the Service numbers it.
+    pub port: u16,
+}
+
+impl ClusterService {
+    /// The Service that an address inside of a cluster names: `http://NAME.NAMESPACE.svc:PORT`, also with `.cluster.local`
+    /// (Kubernetes, "DNS for Services and Pods").
+    pub fn of_url(url: &Url) -> Option<Self> {
+        let host = url.host_str()?;
+        let inside = host.strip_suffix(".svc.cluster.local").or_else(|| host.strip_suffix(".svc"))?;
+        let (name, namespace) = inside.split_once('.')?;
+        if name.is_empty() || namespace.is_empty() || namespace.contains('.') {
+            return None;
+        }
+        Some(Self { name: name.into(), namespace: namespace.into(), port: url.port_or_known_default()? })
+    }
+}
+
 impl Network {
     /// The keyring's names of every secret used.
     pub fn secrets(&self) -> Vec<&str> {
         match self {
-            Self::System | Self::Direct => Vec::new(),
+            Self::System | Self::Direct | Self::Kubernetes(_) => Vec::new(),
             Self::Proxy(proxy) => proxy.secret.as_deref().into_iter().collect(),
         }
     }
@@ -54,14 +96,19 @@ impl Network {
             Self::System => "system",
             Self::Direct => "direct",
             Self::Proxy(_) => "proxy",
+            Self::Kubernetes(_) => "kubernetes",
         }
     }
 
     /// Checks what can be known without a network. The first problem found is returned.
     pub fn validate(&self) -> Result<(), InvalidSetting> {
         match self {
-            Self::System | Self::Direct => Ok(()),
             Self::Proxy(proxy) => proxy.validate(),
+            Self::Kubernetes(access) if access.context.trim().is_empty() => Err(InvalidSetting {
+                field: "network.context",
+                problem: "must name a context of the kubeconfig".into(),
+            }),
+            Self::System | Self::Direct | Self::Kubernetes(_) => Ok(()),
         }
     }
 }
@@ -139,6 +186,8 @@ mod tests {
         check(r#"{"kind":"system"}"#, "system", &[]);
         check(r#"{"kind":"direct"}"#, "direct", &[]);
         check(r#"{"kind":"proxy","url":"http://proxy.example:3128"}"#, "proxy", &[]);
+        check(r#"{"kind":"kubernetes","context":"prod"}"#, "kubernetes", &[]);
+        check(r#"{"kind":"kubernetes","context":"prod","kubeconfig":"/k","run_plugin":true}"#, "kubernetes", &[]);
         check(
             r#"{"kind":"proxy","url":"socks5h://10.0.0.1:1080","username":"ann","secret":"proxy-password",
                 "bypass":["internal.example",".corp","10.0.0.0/8","fd00::/8","192.0.2.1","*"]}"#,
@@ -162,5 +211,21 @@ mod tests {
         for entry in ["", "a b", "a,b", "*.example", "http://x"] {
             check(&format!(r#""url":"http://p","bypass":["{entry}"]"#), "network.bypass");
         }
+    }
+
+    #[test]
+    fn services_are_named_by_addresses_inside_of_a_cluster() {
+        let check = |url: &str, expect: Option<(&str, &str, u16)>| {
+            let found = ClusterService::of_url(&url.parse().unwrap());
+            let found = found.as_ref().map(|found| (found.name.as_str(), found.namespace.as_str(), found.port));
+            assert_eq!(found, expect, "{url}");
+        };
+        check("http://iris.models.svc.cluster.local/v2", Some(("iris", "models", 80)));
+        check("http://iris.models.svc:8080/", Some(("iris", "models", 8080)));
+        check("https://iris.models.svc/", Some(("iris", "models", 443)));
+        check("http://iris.models.example.com/", None);
+        check("http://pod.iris.models.svc/", None);
+        check("http://models.svc/", None);
+        check("http://127.0.0.1/", None);
     }
 }

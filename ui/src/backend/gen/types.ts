@@ -1216,6 +1216,10 @@ name: string,
  */
 url: string, 
 /**
+ * The way to it.
+ */
+network: NetworkDraft, 
+/**
  * The protocol that the place named.
  */
 protocol: string | null, 
@@ -1241,9 +1245,9 @@ kind: string,
  */
 namespace: string | null, 
 /**
- * The URL under which this machine may reach it; `null`: there is none.
+ * The ways in which it may be reached, the likeliest first; none: it cannot be.
  */
-url: string | null, 
+ways: Array<DiscoveredWay>, 
 /**
  * The serving stack.
  */
@@ -1280,6 +1284,19 @@ evidence: Array<string>,
  * What keeps it from being reached or from working.
  */
 problems: Array<string>, };
+
+/**
+ * A way to an endpoint.
+ */
+export type DiscoveredWay = { 
+/**
+ * The URL by this way.
+ */
+url: string, 
+/**
+ * How connections leave this machine.
+ */
+network: NetworkDraft, };
 
 /**
  * A place.
@@ -2844,7 +2861,19 @@ secret: string | null,
 /**
  * What is reached directly: hosts, addresses and networks, with blanks or commas between them.
  */
-bypass: string, };
+bypass: string, } | { "kind": "kubernetes", 
+/**
+ * The kubeconfig's context.
+ */
+context: string, 
+/**
+ * The kubeconfig; `null`: the usual one.
+ */
+kubeconfig: string | null, 
+/**
+ * Whether the command that logs in may be run.
+ */
+run_plugin: boolean, };
 
 /**
  * One query as a person edits it.

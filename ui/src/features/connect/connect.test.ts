@@ -175,7 +175,7 @@ describe("discovering", () => {
     await userEvent.click(screen.getByLabelText("Connect llm"));
     await userEvent.click(screen.getByTestId("discover-add"));
     expect((await screen.findByTestId("connect-added")).textContent).toContain("1 endpoint connected");
-    expect(callsOf(backend, "discover_add")).toEqual([{ environment: "production", items: [{ name: "churn", url: "http://127.0.0.1:18080/", protocol: "v2", model: null }] }]);
+    expect(callsOf(backend, "discover_add")).toEqual([{ environment: "production", items: [{ name: "churn", url: "http://127.0.0.1:18080/", network: { kind: "system" }, protocol: "v2", model: null }] }]);
   });
 
   it("runs a kubeconfig's command only when agreed to", async () => {
@@ -188,6 +188,12 @@ describe("discovering", () => {
     await userEvent.click(screen.getByTestId("discover-look"));
     expect((await screen.findByTestId("discover-view")).textContent).toContain("credit-risk");
     expect(callsOf(backend, "discover")[0]).toMatchObject({ place: { kind: "kubernetes", context: "production-eu", run_plugin: true } });
+    // What is inside of the cluster is reached by a forwarded port.
+    expect(screen.getByLabelText<HTMLInputElement>("Connect embeddings").checked).toBe(true);
+    await userEvent.selectOptions(screen.getByLabelText("Way to credit-risk"), "1");
+    await userEvent.click(screen.getByTestId("discover-add"));
+    const network = { kind: "kubernetes", context: "production-eu" };
+    await waitFor(() => expect(callsOf(backend, "discover_add")[0]).toMatchObject({ items: [{ name: "credit-risk", url: "http://credit-risk-predictor.models.svc.cluster.local/", network }, { name: "embeddings", network }] }));
     // Another context asks anew.
     await userEvent.selectOptions(screen.getByTestId("discover-context"), "old");
     expect(screen.queryByTestId("discover-view")).toBeNull();

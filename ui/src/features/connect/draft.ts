@@ -228,6 +228,8 @@ export function networkOfKind(kind: NetworkDraft["kind"]): NetworkDraft {
       return { kind };
     case "proxy":
       return { kind, url: "", username: null, secret: null, bypass: "" };
+    case "kubernetes":
+      return { kind, context: "", kubeconfig: null, run_plugin: false };
   }
 }
 

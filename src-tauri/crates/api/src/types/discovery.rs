@@ -97,8 +97,8 @@ border! {
         pub kind: String,
         /// Its namespace.
         pub namespace: Option<String>,
-        /// The URL under which this machine may reach it; `null`: there is none.
-        pub url: Option<String>,
+        /// The ways in which it may be reached, the likeliest first; none: it cannot be.
+        pub ways: Vec<DiscoveredWay>,
         /// The serving stack.
         pub stack: Option<String>,
         /// The protocol's word, where the place says it.
@@ -119,6 +119,15 @@ border! {
         pub problems: Vec<String>,
     }
 
+    /// A way to an endpoint.
+    #[derive(Eq)]
+    pub struct DiscoveredWay {
+        /// The URL by this way.
+        pub url: String,
+        /// How connections leave this machine.
+        pub network: super::NetworkDraft,
+    }
+
     /// Connects what was chosen of a place.
     #[derive(Eq)]
     pub struct DiscoverAddRequest {
@@ -136,6 +145,8 @@ border! {
         pub name: String,
         /// Its URL.
         pub url: String,
+        /// The way to it.
+        pub network: super::NetworkDraft,
         /// The protocol that the place named.
         pub protocol: Option<String>,
         /// The model that the place named.

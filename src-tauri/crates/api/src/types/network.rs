@@ -23,5 +23,14 @@ border! {
             /// What is reached directly: hosts, addresses and networks, with blanks or commas between them.
             bypass: String,
         },
+        /// The Services of a Kubernetes cluster by forwarded ports.
+        Kubernetes {
+            /// The kubeconfig's context.
+            context: String,
+            /// The kubeconfig; `null`: the usual one.
+            kubeconfig: Option<String>,
+            /// Whether the command that logs in may be run.
+            run_plugin: bool,
+        },
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use pilothouse_api::Code;
 use pilothouse_api::types::{
     DiscoverAddRequest, DiscoverRequest, DiscoveredChoice, DiscoveryPlace, DiscoveryPlacesRequest, EndpointRequest,
-    FleetRequest,
+    FleetRequest, NetworkDraft,
 };
 use pilothouse_testkit::{Behaviour, FakeServer};
 
@@ -29,6 +29,7 @@ fn choice(name: &str, url: &str, protocol: Option<&str>, model: Option<&str>) ->
     DiscoveredChoice {
         name: name.into(),
         url: url.into(),
+        network: NetworkDraft::System,
         protocol: protocol.map(str::to_owned),
         model: model.map(str::to_owned),
     }
@@ -44,8 +45,8 @@ async fn each_model_of_a_chosen_server_is_watched() {
         // What the place says is enough to watch a server that is down.
         choice("down", "http://127.0.0.1:1/", Some("v2"), Some("churn")),
     ];
-    let added =
-        place.api.discover_add(DiscoverAddRequest { environment: "staging".into(), items }).await.unwrap().items;
+    let request = DiscoverAddRequest { environment: "staging".into(), items };
+    let added = Box::pin(place.api.discover_add(request)).await.unwrap().items;
     let told: Vec<(&str, bool)> = added.iter().map(|item| (item.name.as_str(), item.id.is_some())).collect();
     assert_eq!(told, [("team/bc", true), ("team/iris", true), ("one", true), ("gone", false), ("down", true)]);
     assert!(added[3].refused.as_ref().unwrap().contains("127.0.0.1:1"), "{:?}", added[3]);

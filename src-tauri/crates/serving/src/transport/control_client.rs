@@ -10,7 +10,6 @@ use reqwest::redirect::{Attempt, Policy};
 
 use super::Transport;
 use super::redirect::{MAX_REDIRECTS, same_origin};
-use super::way::Way;
 use crate::{ClientIdentity, ServingError};
 
 /// Limit for name resolution, TCP and TLS of a call to a control plane.
@@ -31,9 +30,7 @@ impl Transport {
             .user_agent(crate::USER_AGENT)
             .referer(false)
             .redirect(Policy::custom(within_origin))
-            .proxy(reqwest::Proxy::custom(move |url| match &*way {
-                Way::Proxies(rules) => rules.proxy_url(url),
-            }))
+            .proxy(reqwest::Proxy::custom(move |url| way.proxy_url(url)))
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TOTAL_TIMEOUT)
             .build()

@@ -7,6 +7,7 @@
 //! credential never reaches another origin.
 
 mod body;
+mod cluster;
 mod connection;
 pub mod control_client;
 mod exchange;
@@ -31,6 +32,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 use url::Url;
 
+use self::cluster::{ClusterWay, Logins};
 pub use self::connection::ConnectionSlot;
 pub(crate) use self::exchange::JSON;
 pub(crate) use self::failure::Failure;
@@ -61,6 +63,8 @@ pub struct Transport {
     /// What the system says.
     system: Arc<Way>,
     way: Arc<Way>,
+    /// Clusters through which ports are forwarded.
+    clusters: Arc<Logins>,
     tokens: Arc<TokenCache>,
 }
 
@@ -69,8 +73,14 @@ impl Transport {
     #[expect(clippy::needless_pass_by_value, reason = "a configuration is made for this call")]
     pub fn new(config: TransportConfig) -> Arc<Self> {
         let rules = if config.system_proxy { ProxyRules::of_system() } else { ProxyRules::none() };
-        let system = Arc::new(Way::Proxies(rules));
-        Arc::new(Self { trust: Arc::new(TrustStore::new()), way: Arc::clone(&system), system, tokens: Arc::default() })
+        let system = Arc::new(Way::Proxies(Box::new(rules)));
+        Arc::new(Self {
+            trust: Arc::new(TrustStore::new()),
+            way: Arc::clone(&system),
+            system,
+            tokens: Arc::default(),
+            clusters: Arc::default(),
+        })
     }
 
     /// The same transport by the way that `network` asks for, with the secrets that the keyring holds under
@@ -88,10 +98,13 @@ impl Transport {
         };
         let way = match network {
             Network::System => Arc::clone(&self.system),
-            Network::Direct => Arc::new(Way::Proxies(ProxyRules::none())),
+            Network::Direct => Arc::new(Way::Proxies(Box::new(ProxyRules::none()))),
+            Network::Kubernetes(access) => {
+                Arc::new(Way::Cluster(ClusterWay::new(access, &self.clusters), Arc::clone(&self.system)))
+            }
             Network::Proxy(proxy) => {
                 let password = proxy.secret.as_deref().map(value).transpose()?;
-                Arc::new(Way::Proxies(ProxyRules::named(proxy, password)?))
+                Arc::new(Way::Proxies(Box::new(ProxyRules::named(proxy, password)?)))
             }
         };
         Ok(Arc::new(Self {
@@ -99,6 +112,7 @@ impl Transport {
             system: Arc::clone(&self.system),
             way,
             tokens: Arc::clone(&self.tokens),
+            clusters: Arc::clone(&self.clusters),
         }))
     }
 

@@ -4,12 +4,16 @@
 //! in between. What must stay true: whatever fails in between is ours and never the server's; time spent on a tunnel is in
 //! the phase `tunnel` and in no other.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 use pilothouse_domain::Phases;
+use pilothouse_domain::network::ClusterService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use url::Url;
 
+use super::cluster::ClusterWay;
 use super::connection::authority;
 use super::failure::Failure;
 use super::proxy::{self, ProxyRules};
@@ -23,7 +27,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 /// How connections leave this machine.
 pub(crate) enum Way {
     /// Directly, or through the proxy that the rules name.
-    Proxies(ProxyRules),
+    Proxies(Box<ProxyRules>),
+    /// The Services of a cluster by forwarded ports; everything else by the second way.
+    Cluster(ClusterWay, Arc<Way>),
 }
 
 /// The end of the way.
@@ -42,6 +48,15 @@ pub(crate) struct ForwardingProxy {
 }
 
 impl Way {
+    /// The proxy for a client that opens its own connections. A forwarded port is not for it: no control plane is a
+    /// Service.
+    pub(crate) fn proxy_url(&self, url: &Url) -> Option<Url> {
+        match self {
+            Self::Proxies(rules) => rules.proxy_url(url),
+            Self::Cluster(_, others) => others.proxy_url(url),
+        }
+    }
+
     /// Opens a stream towards the server of `url` before `deadline`.
     pub(crate) async fn reach(
         &self,
@@ -51,6 +66,13 @@ impl Way {
         phases: &mut Phases,
     ) -> Result<Reached, Failure> {
         match self {
+            Self::Cluster(cluster, others) => match ClusterService::of_url(url) {
+                Some(service) => {
+                    let stream = cluster.reach(&service, deadline, phases).await?;
+                    Ok(Reached { stream: Box::new(stream), forwarding_proxy: None })
+                }
+                None => Box::pin(others.reach(url, tls, deadline, phases)).await,
+            },
             Self::Proxies(rules) => {
                 if let Some(route) = rules.route(url)? {
                     return proxy::reach(&route, url, tls, deadline, phases).await;

@@ -6,6 +6,7 @@ mod connections;
 mod control_client;
 mod detection;
 mod faults;
+mod forwards;
 mod generation;
 mod hostile;
 mod names;

@@ -144,7 +144,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pilothouse-import", &["pilothouse-domain", "pilothouse-openapi"]),
     ("pilothouse-cluster", &[]),
     ("pilothouse-discovery", &["pilothouse-domain", "pilothouse-cluster"]),
-    ("pilothouse-serving", &["pilothouse-domain", "pilothouse-stats", "pilothouse-openapi"]),
+    ("pilothouse-serving", &["pilothouse-domain", "pilothouse-cluster", "pilothouse-stats", "pilothouse-openapi"]),
     ("pilothouse-control", &["pilothouse-domain", "pilothouse-serving"]),
     ("pilothouse-store", &["pilothouse-domain", "pilothouse-stats", "pilothouse-scrape"]),
 ];
