@@ -9,7 +9,7 @@ use pilothouse_api::types::{
 };
 use pilothouse_api::{Api, ApiError, Code};
 use pilothouse_domain::endpoint::{Auth, ControlPlaneConfig, Reload};
-use pilothouse_domain::{Cell, Column, ColumnKind, EndpointId, EvaluationConfig, Table};
+use pilothouse_domain::{Cell, Column, ColumnKind, EndpointId, EvaluationConfig, Protocol, Table};
 use pilothouse_testkit::{Behaviour, FakeServer, Reply, StreamEnd};
 
 use crate::support::{chart, draft, open};
@@ -45,6 +45,9 @@ async fn saving_an_untouched_draft_changes_nothing() {
         ],
         rows: vec![vec![Cell::Number(0.1), Cell::Text("1".into()), Cell::Missing]],
     });
+    // The protocol with the most settings.
+    full.target.protocol = Protocol::SageMaker;
+    full.target.custom_attributes = Some("trace=1".into());
     full.target.model = Some("loans".into());
     full.target.model_version = Some("3".into());
     full.target.management_url = Some("http://127.0.0.1:8081/".parse().unwrap());

@@ -25,7 +25,7 @@ fn detect_and_probe_tell_what_stands_behind_a_url() {
     let outcomes = probed["outcomes"].as_array().expect("outcomes");
     assert_eq!(outcomes.len(), 3);
     has_fields(&outcomes[0], "ts_ms outcome reason http_status version phases_us total_us reused");
-    assert_eq!(fields(&outcomes[0]["phases_us"]), ["connect", "dns", "receive", "send", "tls", "wait"]);
+    assert_eq!(fields(&outcomes[0]["phases_us"]), ["connect", "dns", "receive", "send", "tls", "tunnel", "wait"]);
     assert!(outcomes[0]["phases_us"]["connect"].is_u64() && outcomes[0]["phases_us"]["tls"].is_null());
     assert_eq!((&outcomes[0]["reused"], &outcomes[1]["reused"]), (&Value::Bool(false), &Value::Bool(true)));
     assert_eq!(outcomes[2]["version"], "v6");
