@@ -189,7 +189,7 @@ pub(crate) async fn run(command: EndpointCommand, common: &Common, output: Outpu
             }
             EndpointCommand::Describe { name } => {
                 let id = endpoint(api, &name).await?.id.0;
-                let description = api.model_describe(EndpointRequest { id }).await?;
+                let description = Box::pin(api.model_describe(EndpointRequest { id })).await?;
                 output.answer(&json!(description), || describe_text(&description));
             }
             EndpointCommand::Remove { name } => {
