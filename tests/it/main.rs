@@ -3,7 +3,6 @@
 
 mod aws;
 mod crash;
-mod discover;
 mod engine_mlflow;
 mod engine_mlserver;
 mod gaps;
