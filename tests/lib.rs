@@ -5,4 +5,6 @@
 
 mod real_server;
 
-pub use real_server::{AwsAccess, LANGUAGE_KEY, LITSERVE_KEY, RealServer, Registered, RegisteredVersion, pinned};
+pub use real_server::{
+    AwsAccess, DockerEngine, LANGUAGE_KEY, LITSERVE_KEY, RealServer, Registered, RegisteredVersion, pinned,
+};

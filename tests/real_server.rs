@@ -4,6 +4,7 @@
 //! outlives its [`RealServer`], not even when the test is killed; a server that does not start fails the test with the
 //! end of its log.
 
+mod docker;
 mod environment;
 mod heavy;
 mod language;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use url::Url;
 
+pub use self::docker::DockerEngine;
 pub use self::environment::pinned;
 pub use self::language::LANGUAGE_KEY;
 pub use self::mlflow::{Registered, RegisteredVersion};

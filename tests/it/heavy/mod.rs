@@ -1,5 +1,8 @@
 //! The stacks whose servers take gigabytes; `cargo xtask test --all` runs these.
 
+#[cfg(target_os = "linux")]
+mod docker;
+
 use pilothouse_api::types::AuthDraft;
 use pilothouse_tests::RealServer;
 

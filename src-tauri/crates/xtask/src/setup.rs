@@ -3,10 +3,12 @@
 //! What must stay true: every step is idempotent and guarded by a content hash or a look at what is there, a half-made
 //! step is made again, and a step that cannot be done here says exactly what the person should do.
 
+mod docker;
 pub(crate) mod node;
 mod prometheus;
 mod python;
 mod system;
+mod unpacked;
 
 use anyhow::Result;
 
@@ -73,6 +75,9 @@ pub(crate) fn prepare(workspace: &Workspace, needs: Needs) -> Result<()> {
     if needs.servers || needs.heavy_servers {
         python::servers(workspace, needs.heavy_servers)?;
         prometheus::server(workspace)?;
+    }
+    if needs.heavy_servers {
+        docker::engine(workspace)?;
     }
     if needs.ui {
         node::packages(workspace)?;
