@@ -9,12 +9,8 @@ use pilothouse_domain::endpoint::PayloadForm;
 use pilothouse_domain::{Table, Target, TargetFailure, VersionId};
 use url::Url;
 
-use super::template::Template;
-use super::tensors::check_rows;
-use super::{
-    Answer, Call, ModelMetadata, ServingProtocol, below, no_health_route, setting_header, table_answer, table_body,
-    version_header,
-};
+use super::table_form::TableForm;
+use super::{Answer, Call, ModelMetadata, ServingProtocol, below, setting_header, table_answer, version_header};
 use crate::ServingError;
 use crate::transport::Failure;
 
@@ -25,8 +21,7 @@ const DEPLOYMENT: &str = "azureml-model-deployment";
 /// The protocol, bound to one target.
 pub(super) struct AzureMl {
     url: Url,
-    payload: PayloadForm,
-    template: Option<Template>,
+    form: TableForm,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -35,8 +30,7 @@ impl AzureMl {
         let has_path = !target.url.path().trim_matches('/').is_empty();
         Ok(Self {
             url: below(&target.url, if has_path { &[] } else { &["score"] }),
-            payload: target.payload.or(PayloadForm::InputData),
-            template: target.json.as_ref().map(Template::new).transpose()?,
+            form: TableForm::new(target, PayloadForm::InputData)?,
             headers: match &target.model_version {
                 Some(deployment) => vec![setting_header(DEPLOYMENT, deployment)?],
                 None => Vec::new(),
@@ -46,30 +40,14 @@ impl AzureMl {
 }
 
 impl ServingProtocol for AzureMl {
-    fn health_call(&self) -> Result<Call, Failure> {
-        Err(no_health_route())
-    }
-
-    fn read_health(&self, _body: &[u8]) -> Result<(), Failure> {
-        Ok(())
-    }
-
     fn predict_call(&self, table: &Table, _metadata: Option<&ModelMetadata>) -> Result<Call, Failure> {
-        check_rows(table)?;
-        let body = match &self.template {
-            Some(template) => template.filled(table)?,
-            None => table_body::json(table, self.payload),
-        };
-        let mut call = Call::post(self.url.clone(), body);
-        call.headers.clone_from(&self.headers);
+        let mut call = self.form.call(&self.url, table)?;
+        call.headers.extend_from_slice(&self.headers);
         Ok(call)
     }
 
     fn read_prediction(&self, body: &[u8], rows: usize) -> Result<Answer, Failure> {
-        match &self.template {
-            Some(template) => template.read(body, rows),
-            None => Ok(Answer { rows: table_answer::json(body, rows)?, version: None, output: None }),
-        }
+        self.form.read(body, rows, table_answer::json)
     }
 
     fn answering_version(&self, headers: &HeaderMap) -> Option<VersionId> {
@@ -77,15 +55,7 @@ impl ServingProtocol for AzureMl {
     }
 
     fn rows_per_call(&self) -> Option<usize> {
-        self.template.as_ref().and_then(Template::rows_per_call)
-    }
-
-    fn metadata_call(&self) -> Option<Call> {
-        None
-    }
-
-    fn read_metadata(&self, _body: &[u8]) -> Result<ModelMetadata, Failure> {
-        Ok(ModelMetadata::default())
+        self.form.rows_per_call()
     }
 
     fn special_status(&self, status: u16, _message: Option<&str>, _is_health: bool) -> Option<TargetFailure> {

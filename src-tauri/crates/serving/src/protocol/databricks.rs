@@ -9,12 +9,8 @@ use pilothouse_domain::endpoint::PayloadForm;
 use pilothouse_domain::{Table, Target, TargetFailure, VersionId};
 use url::Url;
 
-use super::template::Template;
-use super::tensors::check_rows;
-use super::{
-    Answer, Call, ModelMetadata, ServingProtocol, base_and_name, below, no_health_route, table_answer, table_body,
-    version_header,
-};
+use super::table_form::TableForm;
+use super::{Answer, Call, ModelMetadata, ServingProtocol, base_and_name, below, table_answer, version_header};
 use crate::ServingError;
 use crate::transport::Failure;
 
@@ -24,8 +20,7 @@ const SERVED_MODEL: &str = "served-model-name";
 /// The protocol, bound to one target.
 pub(super) struct Databricks {
     url: Url,
-    payload: PayloadForm,
-    template: Option<Template>,
+    form: TableForm,
 }
 
 impl Databricks {
@@ -36,37 +31,17 @@ impl Databricks {
             segments.extend(["served-models", entity.as_str()]);
         }
         segments.push("invocations");
-        Ok(Self {
-            url: below(&base, &segments),
-            payload: target.payload.or(PayloadForm::DataframeSplit),
-            template: target.json.as_ref().map(Template::new).transpose()?,
-        })
+        Ok(Self { url: below(&base, &segments), form: TableForm::new(target, PayloadForm::DataframeSplit)? })
     }
 }
 
 impl ServingProtocol for Databricks {
-    fn health_call(&self) -> Result<Call, Failure> {
-        Err(no_health_route())
-    }
-
-    fn read_health(&self, _body: &[u8]) -> Result<(), Failure> {
-        Ok(())
-    }
-
     fn predict_call(&self, table: &Table, _metadata: Option<&ModelMetadata>) -> Result<Call, Failure> {
-        check_rows(table)?;
-        let body = match &self.template {
-            Some(template) => template.filled(table)?,
-            None => table_body::json(table, self.payload),
-        };
-        Ok(Call::post(self.url.clone(), body))
+        self.form.call(&self.url, table)
     }
 
     fn read_prediction(&self, body: &[u8], rows: usize) -> Result<Answer, Failure> {
-        match &self.template {
-            Some(template) => template.read(body, rows),
-            None => Ok(Answer { rows: table_answer::json(body, rows)?, version: None, output: None }),
-        }
+        self.form.read(body, rows, table_answer::json)
     }
 
     fn answering_version(&self, headers: &HeaderMap) -> Option<VersionId> {
@@ -74,15 +49,7 @@ impl ServingProtocol for Databricks {
     }
 
     fn rows_per_call(&self) -> Option<usize> {
-        self.template.as_ref().and_then(Template::rows_per_call)
-    }
-
-    fn metadata_call(&self) -> Option<Call> {
-        None
-    }
-
-    fn read_metadata(&self, _body: &[u8]) -> Result<ModelMetadata, Failure> {
-        Ok(ModelMetadata::default())
+        self.form.rows_per_call()
     }
 
     fn special_status(&self, status: u16, message: Option<&str>, _is_health: bool) -> Option<TargetFailure> {

@@ -86,14 +86,6 @@ impl ServingProtocol for Json {
     fn rows_per_call(&self) -> Option<usize> {
         self.template.rows_per_call()
     }
-
-    fn metadata_call(&self) -> Option<Call> {
-        None
-    }
-
-    fn read_metadata(&self, _body: &[u8]) -> Result<ModelMetadata, Failure> {
-        Ok(ModelMetadata::default())
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod predict_v1;
 mod sagemaker;
 mod table_answer;
 mod table_body;
+mod table_form;
 mod template;
 mod tensors;
 mod torchserve;
@@ -155,10 +156,14 @@ pub(crate) struct Readiness {
 /// One serving protocol, bound to one target.
 pub(crate) trait ServingProtocol: Send + Sync {
     /// Asks for health without a prediction; an error when the protocol has no such route.
-    fn health_call(&self) -> Result<Call, Failure>;
+    fn health_call(&self) -> Result<Call, Failure> {
+        Err(no_health_route())
+    }
 
     /// Judges the answer to [`Self::health_call`] with a status of success.
-    fn read_health(&self, body: &[u8]) -> Result<(), Failure>;
+    fn read_health(&self, _body: &[u8]) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// Asks for a prediction of every row.
     fn predict_call(&self, table: &Table, metadata: Option<&ModelMetadata>) -> Result<Call, Failure>;
@@ -172,10 +177,14 @@ pub(crate) trait ServingProtocol: Send + Sync {
     }
 
     /// Asks for metadata, where the protocol has them.
-    fn metadata_call(&self) -> Option<Call>;
+    fn metadata_call(&self) -> Option<Call> {
+        None
+    }
 
     /// Reads the answer to [`Self::metadata_call`].
-    fn read_metadata(&self, body: &[u8]) -> Result<ModelMetadata, Failure>;
+    fn read_metadata(&self, _body: &[u8]) -> Result<ModelMetadata, Failure> {
+        Ok(ModelMetadata::default())
+    }
 
     /// Whether [`Self::predict_call`] is shaped by the metadata.
     fn needs_metadata(&self) -> bool {

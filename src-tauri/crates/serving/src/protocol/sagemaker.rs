@@ -9,23 +9,19 @@
 //! Its traps: a model's own error is a 424 from `SageMaker`; throttling and a missing endpoint are 400; errors may be XML
 //! although JSON was asked for.
 
-use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pilothouse_domain::endpoint::PayloadForm;
 use pilothouse_domain::{Table, Target, TargetFailure, VersionId};
 use url::Url;
 
-use super::template::Template;
-use super::tensors::check_rows;
+use super::table_form::TableForm;
 use super::{
-    Answer, Call, ModelMetadata, ServingProtocol, base_and_name, below, no_health_route, setting_header, table_answer,
-    table_body, version_header,
+    Answer, Call, ModelMetadata, ServingProtocol, base_and_name, below, setting_header, table_answer, version_header,
 };
 use crate::ServingError;
 use crate::transport::Failure;
 
-const CSV: HeaderValue = HeaderValue::from_static("text/csv");
 const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 /// The production variant that answered.
 const INVOKED_VARIANT: &str = "x-amzn-invoked-production-variant";
@@ -38,8 +34,7 @@ const CUSTOM_ATTRIBUTES: &str = "x-amzn-sagemaker-custom-attributes";
 /// The protocol, bound to one target.
 pub(super) struct SageMaker {
     url: Url,
-    payload: PayloadForm,
-    template: Option<Template>,
+    form: TableForm,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -55,44 +50,21 @@ impl SageMaker {
         }
         Ok(Self {
             url: below(&base, &["endpoints", &name, "invocations"]),
-            payload: target.payload.or(PayloadForm::Csv),
-            template: target.json.as_ref().map(Template::new).transpose()?,
+            form: TableForm::new(target, PayloadForm::Csv)?,
             headers,
-        })
-    }
-
-    fn body(&self, table: &Table) -> Result<(Bytes, Option<HeaderValue>), Failure> {
-        Ok(match (&self.template, self.payload) {
-            (Some(template), _) => (template.filled(table)?, None),
-            (None, PayloadForm::Csv) => (table_body::csv(table), Some(CSV)),
-            (None, form) => (table_body::json(table, form), None),
         })
     }
 }
 
 impl ServingProtocol for SageMaker {
-    fn health_call(&self) -> Result<Call, Failure> {
-        Err(no_health_route())
-    }
-
-    fn read_health(&self, _body: &[u8]) -> Result<(), Failure> {
-        Ok(())
-    }
-
     fn predict_call(&self, table: &Table, _metadata: Option<&ModelMetadata>) -> Result<Call, Failure> {
-        check_rows(table)?;
-        let (body, content_type) = self.body(table)?;
-        let mut call = Call::post(self.url.clone(), body);
-        call.headers.clone_from(&self.headers);
-        call.headers.extend(content_type.map(|value| (CONTENT_TYPE, value)));
+        let mut call = self.form.call(&self.url, table)?;
+        call.headers.extend_from_slice(&self.headers);
         Ok(call)
     }
 
     fn read_prediction(&self, body: &[u8], rows: usize) -> Result<Answer, Failure> {
-        match &self.template {
-            Some(template) => template.read(body, rows),
-            None => Ok(Answer { rows: table_answer::csv_or_json(body, rows)?, version: None, output: None }),
-        }
+        self.form.read(body, rows, table_answer::csv_or_json)
     }
 
     fn answering_version(&self, headers: &HeaderMap) -> Option<VersionId> {
@@ -100,15 +72,7 @@ impl ServingProtocol for SageMaker {
     }
 
     fn rows_per_call(&self) -> Option<usize> {
-        self.template.as_ref().and_then(Template::rows_per_call)
-    }
-
-    fn metadata_call(&self) -> Option<Call> {
-        None
-    }
-
-    fn read_metadata(&self, _body: &[u8]) -> Result<ModelMetadata, Failure> {
-        Ok(ModelMetadata::default())
+        self.form.rows_per_call()
     }
 
     fn special_status(&self, status: u16, message: Option<&str>, _is_health: bool) -> Option<TargetFailure> {

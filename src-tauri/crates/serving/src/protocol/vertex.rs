@@ -14,9 +14,7 @@ use url::Url;
 use super::cells::parse;
 use super::template::{Template, rows_of};
 use super::tensors::check_rows;
-use super::{
-    Answer, Call, ModelMetadata, ServingProtocol, malformed, no_health_route, numbered_columns, table_body, version,
-};
+use super::{Answer, Call, ModelMetadata, ServingProtocol, malformed, numbered_columns, table_body, version};
 use crate::ServingError;
 use crate::transport::Failure;
 
@@ -72,14 +70,6 @@ struct Predicted {
 }
 
 impl ServingProtocol for Vertex {
-    fn health_call(&self) -> Result<Call, Failure> {
-        Err(no_health_route())
-    }
-
-    fn read_health(&self, _body: &[u8]) -> Result<(), Failure> {
-        Ok(())
-    }
-
     fn predict_call(&self, table: &Table, _metadata: Option<&ModelMetadata>) -> Result<Call, Failure> {
         check_rows(table)?;
         let body = match (&self.template, self.payload) {
@@ -113,14 +103,6 @@ impl ServingProtocol for Vertex {
 
     fn rows_per_call(&self) -> Option<usize> {
         self.template.as_ref().and_then(Template::rows_per_call)
-    }
-
-    fn metadata_call(&self) -> Option<Call> {
-        None
-    }
-
-    fn read_metadata(&self, _body: &[u8]) -> Result<ModelMetadata, Failure> {
-        Ok(ModelMetadata::default())
     }
 
     fn special_status(&self, status: u16, message: Option<&str>, _is_health: bool) -> Option<TargetFailure> {
