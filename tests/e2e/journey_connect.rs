@@ -5,7 +5,7 @@ use pilothouse_tests::RealServer;
 use serde_json::{Value, json};
 
 use crate::leaks;
-use crate::window::{Home, LATER, Window};
+use crate::window::{Home, LATER, SOON, Window};
 
 /// Not to be found anywhere but in the keyring and on its way to the gate.
 const TOKEN: &str = "marker-c0ffee42-bearer-value";
@@ -43,6 +43,9 @@ async fn journey_connect_a_real_server_behind_a_token_kept_in_the_keyring() {
     window.click("connect-test").await;
     window.shows("probe-outcome").await;
     assert_eq!(window.attribute("probe-outcome", "data-outcome").await, "ok");
+    // What the model really said of that row: the class 0 or 1.
+    let predicted = window.until_text("probe-prediction", SOON, |text| text.contains("Predicted")).await;
+    assert!(predicted.contains("predict") && predicted.trim_end().ends_with(['0', '1']), "{predicted}");
     window.click("connect-save").await;
     window.until_text("endpoint-name", LATER, |text| text == "tumours").await;
     window.until_state("tumours", "healthy").await;

@@ -52,6 +52,12 @@ impl Api {
         let at = self.engine.now();
         let client = self.engine.model_client(&endpoint).await?;
         let report = Box::pin(client.probe(true)).await;
+        let classes = match &endpoint.evaluation {
+            Some(evaluation) if report.prediction.is_some() => {
+                self.engine.golden_set(evaluation.golden_set).await?.task.classes().to_vec()
+            }
+            _ => Vec::new(),
+        };
         Ok(ProbeResult {
             at_ms: at.0,
             outcome: convert::outcome_word(report.outcome).to_owned(),
@@ -63,6 +69,7 @@ impl Api {
             total_us: report.total_us,
             reused: report.reused,
             generation: report.generation.as_deref().map(prompts::generation_result),
+            prediction: report.prediction.as_deref().map(|shown| convert::prediction_result(shown, &classes)),
         })
     }
 

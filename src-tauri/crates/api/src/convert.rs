@@ -1,8 +1,9 @@
 //! From the engine's words to the border's.
 
-use pilothouse_domain::{Evaluation, Health, Metric, Outcome, Phases, Probe, TimestampMs, VersionId};
+use pilothouse_domain::{Cell, Evaluation, Health, Metric, Outcome, Phases, Probe, TimestampMs, VersionId};
 use pilothouse_engine::{EngineError, QualityChange};
 use pilothouse_secrets::{KeyringState, SecretError, SecretState};
+use pilothouse_serving::{SHOWN_OUTPUTS, ShownPrediction};
 use pilothouse_store::StoreError;
 
 use crate::types;
@@ -153,6 +154,28 @@ pub(crate) fn probe(probe: &Probe) -> types::ProbeResult {
         total_us: probe.total_us,
         reused: probe.reused,
         generation: probe.generation.as_deref().map(crate::prompts::generation_result),
+        prediction: None,
+    }
+}
+
+/// The beginning of a prediction. `classes` name the values of a row where the answer does not.
+pub fn prediction_result(shown: &ShownPrediction, classes: &[String]) -> types::PredictionResult {
+    let value = |cell: &Cell| match cell {
+        Cell::Number(number) => types::PredictedValue::Number(*number),
+        Cell::Text(text) => types::PredictedValue::Text(text.clone()),
+        Cell::Missing => types::PredictedValue::Missing,
+    };
+    let names = if shown.names.is_empty() && shown.output_count == classes.len() {
+        classes.iter().take(SHOWN_OUTPUTS).cloned().collect()
+    } else {
+        shown.names.clone()
+    };
+    types::PredictionResult {
+        rows: shown.rows.iter().map(|row| row.iter().map(value).collect()).collect(),
+        row_count: u32::try_from(shown.row_count).unwrap_or(u32::MAX),
+        output_count: u32::try_from(shown.output_count).unwrap_or(u32::MAX),
+        names,
+        output: shown.output.clone(),
     }
 }
 

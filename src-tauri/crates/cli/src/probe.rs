@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use pilothouse_api::{generation_result, outcome_reason, outcome_word};
-use pilothouse_domain::{Clock, Generation, Outcome, ProbeConfig, TimestampMs, TokenCount};
+use pilothouse_api::{generation_result, outcome_reason, outcome_word, prediction_result};
+use pilothouse_domain::{Cell, Clock, Generation, Outcome, ProbeConfig, TimestampMs, TokenCount};
 use pilothouse_engine::SystemClock;
-use pilothouse_serving::ProbeReport;
+use pilothouse_serving::{ProbeReport, ShownPrediction};
 use pilothouse_stats::quantile_of_sorted;
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -104,6 +104,7 @@ fn outcome(at: TimestampMs, report: &ProbeReport) -> Value {
         "reused": report.reused,
         "response_bytes": report.response_bytes,
         "generation": report.generation.as_deref().map(generation),
+        "prediction": report.prediction.as_deref().map(|shown| prediction_result(shown, &[])),
     })
 }
 
@@ -172,8 +173,30 @@ fn line(at: TimestampMs, report: &ProbeReport) -> String {
         report.reused.then(|| "reused connection".to_owned()),
         report.version.as_ref().map(|version| format!("version {}", plain(version.as_str()))),
         report.generation.as_deref().map(generation_line),
+        report.prediction.as_deref().map(prediction_line),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+}
+
+/// The beginning of the first row, and how much more there is.
+fn prediction_line(shown: &ShownPrediction) -> String {
+    let row = shown.rows.first().map_or(&[][..], Vec::as_slice);
+    let value = |(index, cell): (usize, &Cell)| {
+        let value = match cell {
+            Cell::Number(number) => number.to_string(),
+            Cell::Text(text) => format!("“{}”", plain(text)),
+            Cell::Missing => "nothing".to_owned(),
+        };
+        match shown.names.get(index) {
+            Some(name) => format!("{}={value}", plain(name)),
+            None => value,
+        }
+    };
+    let values: Vec<String> = row.iter().enumerate().map(value).collect();
+    let more = [(shown.output_count.saturating_sub(row.len()), "values"), (shown.row_count.saturating_sub(1), "rows")];
+    let more = more.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} more {what}"));
+    let of = shown.output.as_deref().map(|output| format!(" {}", plain(output))).unwrap_or_default();
+    [format!("predicted{of} [{}]", values.join(", "))].into_iter().chain(more).collect::<Vec<_>>().join(", ")
 }
 
 fn generation_line(generation: &Generation) -> String {
@@ -190,4 +213,33 @@ fn generation_line(generation: &Generation) -> String {
         Some(format!("said “{}”", plain(&generation.text))),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prediction_fits_on_its_line() {
+        let check = |rows: &[&[Cell]], row_count, output_count, names: &[&str], expect: &str| {
+            let shown = ShownPrediction {
+                rows: rows.iter().map(|row| row.to_vec()).collect(),
+                row_count,
+                output_count,
+                names: names.iter().map(|name| (*name).to_owned()).collect(),
+                output: None,
+            };
+            assert_eq!(prediction_line(&shown), expect);
+        };
+        let number = Cell::Number;
+        check(&[&[number(0.25)]], 1, 1, &[], "predicted [0.25]");
+        check(&[&[number(0.25), number(0.75)]], 3, 2, &["no", "yes"], "predicted [no=0.25, yes=0.75], 2 more rows");
+        check(
+            &[&[Cell::Text("a\u{1b}b".into()), Cell::Missing]],
+            1,
+            9,
+            &[],
+            "predicted [“a b”, nothing], 7 more values",
+        );
+    }
 }

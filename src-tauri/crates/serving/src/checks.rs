@@ -106,7 +106,12 @@ mod tests {
 
     fn answer(rows: &[&[f64]]) -> Answer {
         let rows = rows.iter().map(|row| row.iter().map(|&x| Cell::Number(x)).collect()).collect();
-        Answer { rows, version: None, output: Some(OutputForm { name: "p".into(), datatype: "FP64".into() }) }
+        Answer {
+            rows,
+            names: Vec::new(),
+            version: None,
+            output: Some(OutputForm { name: "p".into(), datatype: "FP64".into() }),
+        }
     }
 
     fn outcome(result: Result<(), Failure>) -> Option<TargetFailure> {

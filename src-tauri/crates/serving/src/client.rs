@@ -21,7 +21,7 @@ use crate::retry_after::retry_after;
 use crate::transport::{
     BodyObserver, ConnectionSlot, Exchange, ExchangeRequest, Failure, Limits, TlsProfile, Transport, Unobserved,
 };
-use crate::{Authorizer, ClientIdentity, Credential, PredictFailure, ServingError, checks};
+use crate::{Authorizer, ClientIdentity, Credential, PredictFailure, ServingError, ShownPrediction, checks};
 
 /// Prediction batches in flight at once on one endpoint.
 const PREDICTIONS_IN_FLIGHT: usize = 4;
@@ -52,6 +52,9 @@ pub struct ProbeReport {
     pub retry_after: Option<Duration>,
     /// What a generated answer measured, where a prompt was sent and an answer began to come.
     pub generation: Option<Box<Generation>>,
+    /// The beginning of what the model predicted, where rows were sent and the answer could be read; also when it then
+    /// failed a check.
+    pub prediction: Option<Box<ShownPrediction>>,
 }
 
 /// A model's predictions.
@@ -262,7 +265,9 @@ impl ModelClient {
         };
         let exchange = self.on_probe_connection(&call, fresh).await;
         let result = self.accept(&exchange, true).and_then(|()| self.protocol.read_health(&exchange.body));
-        report(&exchange, result.err(), None)
+        let predicted = result.as_ref().ok().and_then(|()| self.protocol.health_prediction(&exchange.body));
+        let prediction = predicted.map(|answer| Box::new(self.shown(&answer)));
+        ProbeReport { prediction, ..report(&exchange, result.err(), None) }
     }
 
     async fn probe_prediction(&self, input: &Table, fresh: bool) -> ProbeReport {
@@ -272,16 +277,21 @@ impl ModelClient {
         };
         let exchange = self.on_probe_connection(&call, fresh).await;
         let metadata = self.known().metadata.clone();
-        let mut version = None;
+        let (mut version, mut prediction) = (None, None);
         let result = self.accept(&exchange, false).and_then(|()| {
             let answer = self.protocol.read_prediction(&exchange.body, input.rows.len())?;
             version = answer.version.clone().or_else(|| self.protocol.answering_version(&exchange.headers));
+            prediction = Some(Box::new(self.shown(&answer)));
             checks::check(&answer, &self.target.checks, metadata.as_deref())
         });
         if let Err(failure) = &result {
             self.doubt_metadata(failure.outcome);
         }
-        report(&exchange, result.err(), version)
+        ProbeReport { prediction, ..report(&exchange, result.err(), version) }
+    }
+
+    fn shown(&self, answer: &Answer) -> ShownPrediction {
+        ShownPrediction::of(answer, |text| self.authorizer.redact(text))
     }
 
     /// The probe's request, built once and kept while the metadata hold.
@@ -473,6 +483,7 @@ pub(crate) fn report(exchange: &Exchange, failure: Option<Failure>, version: Opt
         detail,
         retry_after: asked_wait(exchange, outcome),
         generation: None,
+        prediction: None,
     }
 }
 
@@ -489,5 +500,6 @@ pub(crate) fn untried(failure: Failure) -> ProbeReport {
         detail: Some(failure.detail),
         retry_after: None,
         generation: None,
+        prediction: None,
     }
 }

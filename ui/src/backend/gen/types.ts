@@ -3036,6 +3036,37 @@ values: Array<number>,
 version: string | null, };
 
 /**
+ * One predicted value.
+ */
+export type PredictedValue = number | string | null;
+
+/**
+ * The beginning of a prediction. It is stored nowhere.
+ */
+export type PredictionResult = { 
+/**
+ * At most 8 rows of at most 8 values, in the order of the rows sent.
+ */
+rows: Array<Array<PredictedValue>>, 
+/**
+ * Rows that came.
+ */
+row_count: number, 
+/**
+ * Values of the longest row that came.
+ */
+output_count: number, 
+/**
+ * What each value of a row is called: by the answer itself, or the classes of the golden set where each has a
+ * value; empty where nobody says.
+ */
+names: Array<string>, 
+/**
+ * The output that the values belong to, where the answer names it.
+ */
+output: string | null, };
+
+/**
  * What one probe found.
  */
 export type ProbeResult = { 
@@ -3078,7 +3109,11 @@ reused: boolean,
 /**
  * What a generated answer measured, where a prompt was sent.
  */
-generation: GenerationResult | null, };
+generation: GenerationResult | null, 
+/**
+ * The beginning of what the model predicted; `null` for a probe that is on record, which keeps no answers.
+ */
+prediction: PredictionResult | null, };
 
 /**
  * One prompt with what its answer must satisfy.

@@ -1,4 +1,4 @@
-import { screen, waitFor } from "@testing-library/svelte";
+import { screen, waitFor, within } from "@testing-library/svelte";
 import { userEvent } from "@testing-library/user-event";
 import { describe, expect, it } from "vitest";
 import type { TensorField } from "../../backend/gen/types";
@@ -62,7 +62,9 @@ describe("a form for one row", () => {
     await userEvent.selectOptions(screen.getByTestId("row-has_phone"), "1");
     await waitFor(() => expect(screen.getByTestId("row-state").textContent).toContain("sends this row"));
     await userEvent.click(screen.getByTestId("connect-test"));
-    await screen.findByTestId("probe-outcome");
+    const outcome = await screen.findByTestId("probe-outcome");
+    expect(within(outcome).getByRole("columnheader", { name: "good" })).toBeTruthy();
+    expect(within(outcome).getAllByRole("cell").map((cell) => cell.textContent)).toEqual(["0.2817", "0.7183"]);
     expect(callsOf(backend, "connect_test")[0]).toMatchObject({
       draft: { probe_rows: '[{"duration_months":12,"amount":1200.5,"age":34,"purpose":"car","housing":"own","has_phone":1}]' },
     });

@@ -462,6 +462,34 @@ border! {
         pub reused: bool,
         /// What a generated answer measured, where a prompt was sent.
         pub generation: Option<GenerationResult>,
+        /// The beginning of what the model predicted; `null` for a probe that is on record, which keeps no answers.
+        pub prediction: Option<PredictionResult>,
+    }
+
+    /// The beginning of a prediction. It is stored nowhere.
+    pub struct PredictionResult {
+        /// At most 8 rows of at most 8 values, in the order of the rows sent.
+        pub rows: Vec<Vec<PredictedValue>>,
+        /// Rows that came.
+        pub row_count: u32,
+        /// Values of the longest row that came.
+        pub output_count: u32,
+        /// What each value of a row is called: by the answer itself, or the classes of the golden set where each has a
+        /// value; empty where nobody says.
+        pub names: Vec<String>,
+        /// The output that the values belong to, where the answer names it.
+        pub output: Option<String>,
+    }
+
+    /// One predicted value.
+    #[serde(untagged)]
+    pub enum PredictedValue {
+        /// A number; one that is not finite is `null`.
+        Number(f64),
+        /// A text of at most 200 characters.
+        Text(String),
+        /// Nothing.
+        Missing,
     }
 
     /// Phases in microseconds; `null`: not reached.

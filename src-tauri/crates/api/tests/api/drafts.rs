@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use pilothouse_api::types::{
-    AnswerCheckDraft, AuthDraft, ChartKind, ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRequest,
-    EndpointUpdateRequest, GoldenSetImport, MessageDraft, PromptDraft, PromptSetDraft, RangeRequest, ReloadDraft,
-    Retention, Settings, ThemeChoice,
+    AnswerCheckDraft, AuthDraft, ChartKind, ConnectTestRequest, ControlPlaneDraft, EndpointAddRequest, EndpointDraft,
+    EndpointRequest, EndpointUpdateRequest, GoldenSetImport, MessageDraft, PredictedValue, PromptDraft, PromptSetDraft,
+    RangeRequest, ReloadDraft, Retention, Settings, ThemeChoice,
 };
 use pilothouse_api::{Api, ApiError, Code};
 use pilothouse_domain::endpoint::{Auth, ControlPlaneConfig, Reload};
@@ -233,6 +233,41 @@ async fn a_generated_answer_is_shown_with_its_checks_and_drawn() {
 fn range(id: i64) -> RangeRequest {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
     RangeRequest { id, from_ms: now - 1_800_000, to_ms: now + 1_800_000 }
+}
+
+#[tokio::test]
+async fn a_test_shows_what_the_model_predicted() {
+    let place = open();
+    let api = &place.api;
+    let server = FakeServer::start(Behaviour::json(r#"{"predictions": [[0.25, 0.75], ["a", null]]}"#)).await;
+    let mut wanted = draft("loans", &server);
+    wanted.probe_rows = Some(r#"[{"x": 1}, {"x": 2}]"#.into());
+    let tested = async |wanted: &EndpointDraft| {
+        api.connect_test(ConnectTestRequest { draft: wanted.clone() }).await.unwrap().prediction
+    };
+    let shown = tested(&wanted).await.unwrap();
+    let expect = [
+        vec![PredictedValue::Number(0.25), PredictedValue::Number(0.75)],
+        vec![PredictedValue::Text("a".into()), PredictedValue::Missing],
+    ];
+    assert_eq!(shown.rows, expect);
+    assert_eq!((shown.row_count, shown.output_count, shown.names.len()), (2, 2, 0));
+    let json = serde_json::to_value(&shown.rows).unwrap();
+    assert_eq!(json, serde_json::json!([[0.25, 0.75], ["a", null]]));
+
+    // The classes of the golden set name the values, where each class has one.
+    golden_set(api, "x,good\n1,no\n2,yes\n", "good").await.unwrap();
+    wanted.golden_set = Some("loans".into());
+    assert_eq!(tested(&wanted).await.unwrap().names, ["no", "yes"]);
+    server.set(Behaviour::json(r#"{"predictions": [1, 0]}"#));
+    assert!(tested(&wanted).await.unwrap().names.is_empty());
+
+    // An answer that names its values is believed, and a failure predicts nothing.
+    server.set(Behaviour::json(r#"{"predictions": [{"label": 1, "score": 0.5}, {"label": 0, "score": 0.5}]}"#));
+    assert_eq!(tested(&wanted).await.unwrap().names, ["label", "score"]);
+    server.set(Behaviour::status(500, ""));
+    assert_eq!(tested(&wanted).await, None);
+    api.stop().await;
 }
 
 #[tokio::test]

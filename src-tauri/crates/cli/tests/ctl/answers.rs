@@ -24,11 +24,14 @@ fn detect_and_probe_tell_what_stands_behind_a_url() {
     let probed = run(&[&["probe", &url][..], &options].concat()).expect(0);
     let outcomes = probed["outcomes"].as_array().expect("outcomes");
     assert_eq!(outcomes.len(), 3);
-    has_fields(&outcomes[0], "ts_ms outcome reason http_status version phases_us total_us reused");
+    has_fields(&outcomes[0], "ts_ms outcome reason http_status version phases_us total_us reused prediction");
     assert_eq!(fields(&outcomes[0]["phases_us"]), ["connect", "dns", "receive", "send", "tls", "tunnel", "wait"]);
     assert!(outcomes[0]["phases_us"]["connect"].is_u64() && outcomes[0]["phases_us"]["tls"].is_null());
     assert_eq!((&outcomes[0]["reused"], &outcomes[1]["reused"]), (&Value::Bool(false), &Value::Bool(true)));
     assert_eq!(outcomes[2]["version"], "v6");
+    let predicted = &outcomes[0]["prediction"];
+    assert_eq!(predicted["rows"].as_array().map(Vec::len), predicted["row_count"].as_u64().map(|n| n.min(8) as usize));
+    assert!(predicted["rows"][0][0].is_f64(), "{predicted}");
     assert_eq!(fields(&probed["summary"]), ["n", "ok", "p50_us", "p95_us", "p99_us", "target_failed", "unknown"]);
     assert_eq!(probed["summary"]["ok"], 3);
 

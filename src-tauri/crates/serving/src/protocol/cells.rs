@@ -10,6 +10,8 @@ use pilothouse_domain::Cell;
 use serde::de::{Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::bounded_json;
+use crate::prediction::{NAME_LIMIT, SHOWN_OUTPUTS};
+use crate::text::one_line;
 
 /// Appends a cell as JSON. A number that JSON cannot hold becomes `null`.
 pub(super) fn write_cell(out: &mut Vec<u8>, cell: &Cell) {
@@ -124,19 +126,96 @@ impl<'de> Visitor<'de> for CellSink<'_> {
     }
 }
 
+/// As [`CellSink`], and keeps the names of an object's members for the first [`SHOWN_OUTPUTS`] cells.
+struct NamedCellSink<'a> {
+    cells: &'a mut Vec<Cell>,
+    names: &'a mut Vec<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for NamedCellSink<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+/// Everything but an object is as it is without names.
+macro_rules! as_without_names {
+    ($($visit:ident: $value:ty),*) => {
+        $(fn $visit<E: serde::de::Error>(self, value: $value) -> Result<(), E> {
+            CellSink(self.cells).$visit(value)
+        })*
+    };
+}
+
+impl<'de> Visitor<'de> for NamedCellSink<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        CellSink(&mut Vec::new()).expecting(f)
+    }
+
+    as_without_names!(visit_f64: f64, visit_i64: i64, visit_u64: u64, visit_bool: bool, visit_str: &str);
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        CellSink(self.cells).visit_unit()
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
+        CellSink(self.cells).visit_seq(items)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while let Some(name) = members.next_key::<Cow<'de, str>>()? {
+            members.next_value_seed(CellSink(self.cells))?;
+            let named = self.cells.len().min(SHOWN_OUTPUTS);
+            let name = one_line(&name, NAME_LIMIT);
+            self.names.resize(named.max(self.names.len()), name);
+        }
+        Ok(())
+    }
+}
+
 /// A list whose items each become one row.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Rows(pub(super) Vec<Vec<Cell>>);
+pub(super) struct Rows {
+    /// The rows.
+    pub(super) cells: Vec<Vec<Cell>>,
+    /// What the first row calls its first values; empty where it is no object.
+    pub(super) names: Vec<String>,
+}
 
 impl<'de> Deserialize<'de> for Rows {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let rows: Vec<FlatCells> = Vec::deserialize(deserializer)?;
-        // A row of one cell has room for four until then.
-        let exactly = |mut row: FlatCells| {
-            row.0.shrink_to_fit();
-            row.0
-        };
-        Ok(Self(rows.into_iter().map(exactly).collect()))
+        struct Items;
+        impl<'de> Visitor<'de> for Items {
+            type Value = Rows;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Rows, A::Error> {
+                let mut rows = Rows::default();
+                loop {
+                    let mut row = Vec::new();
+                    let is_first = rows.cells.is_empty();
+                    let more = if is_first {
+                        items.next_element_seed(NamedCellSink { cells: &mut row, names: &mut rows.names })?
+                    } else {
+                        items.next_element_seed(CellSink(&mut row))?
+                    };
+                    if more.is_none() {
+                        return Ok(rows);
+                    }
+                    // A row of one cell has room for four until then.
+                    row.shrink_to_fit();
+                    rows.cells.push(row);
+                }
+            }
+        }
+        deserializer.deserialize_seq(Items)
     }
 }
 
@@ -187,7 +266,7 @@ mod tests {
     fn rows_keep_the_order_of_their_writing() {
         let rows: Rows = parse(br#"[1, true, "a", null, [2, [3]], {"z": 4, "a": 5}]"#).unwrap();
         assert_eq!(
-            rows.0,
+            rows.cells,
             [
                 vec![number(1.0)],
                 vec![number(1.0)],
@@ -200,10 +279,25 @@ mod tests {
     }
 
     #[test]
+    fn the_first_row_names_its_values() {
+        let check = |body: &str, expect: &[&str]| {
+            let rows: Rows = parse(body.as_bytes()).unwrap();
+            assert_eq!(rows.names, expect, "{body}");
+        };
+        check(r#"[{"z": 4, "a\n": 5}, {"other": 6}]"#, &["z", "a"]);
+        check(r#"[{"box": [1, 2], "score": 0.5}]"#, &["box", "box", "score"]);
+        check(r#"[{"none": [], "score": 0.5}]"#, &["score"]);
+        check(r#"[{"all": [1, 2, 3, 4, 5, 6, 7, 8, 9]}]"#, &["all"; 8]);
+        check("[1, 2]", &[]);
+        check("[[1, 2]]", &[]);
+        check("[]", &[]);
+    }
+
+    #[test]
     fn bare_constants_are_missing_numbers() {
         let rows: Rows = parse(br#"[NaN, -Infinity, "NaN \" NaN", Infinity, 1]"#).unwrap();
         let text = Cell::Text("NaN \" NaN".into());
-        assert_eq!(rows.0.concat(), [Cell::Missing, Cell::Missing, text, Cell::Missing, number(1.0)]);
+        assert_eq!(rows.cells.concat(), [Cell::Missing, Cell::Missing, text, Cell::Missing, number(1.0)]);
         assert!(parse::<Rows>(b"[nan]").is_err());
     }
 

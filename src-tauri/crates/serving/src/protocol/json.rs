@@ -67,6 +67,10 @@ impl ServingProtocol for Json {
         self.template.prediction_of(body).map(|_| ())
     }
 
+    fn health_prediction(&self, body: &[u8]) -> Option<Answer> {
+        if self.template.has_placeholder() { None } else { self.template.read(body, 1).ok() }
+    }
+
     fn liveness_call(&self) -> Option<FacetCall> {
         self.live.as_ref().map(named)
     }

@@ -57,12 +57,12 @@ impl ServingProtocol for Mlflow {
     }
 
     fn read_prediction(&self, body: &[u8], rows: usize) -> Result<Answer, Failure> {
-        let Predictions { predictions: Rows(found) } =
+        let Predictions { predictions: found } =
             parse(body).map_err(|error| malformed(&error, body, "an object with `predictions`"))?;
-        if found.len() != rows {
-            return Err(wrong_row_count(found.len(), rows));
+        if found.cells.len() != rows {
+            return Err(wrong_row_count(found.cells.len(), rows));
         }
-        Ok(Answer { rows: found, version: None, output: None })
+        Ok(found.into())
     }
 
     fn metadata_call(&self) -> Option<Call> {

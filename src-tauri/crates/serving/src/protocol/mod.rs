@@ -59,10 +59,18 @@ impl Call {
 pub(crate) struct Answer {
     /// One row per input row (already counted where the number of rows is known).
     pub(crate) rows: Vec<Vec<Cell>>,
+    /// What the answer calls the first values of a row; empty where it names none.
+    pub(crate) names: Vec<String>,
     /// The model version that the answer reports.
     pub(crate) version: Option<VersionId>,
     /// The output chosen, where outputs have names.
     pub(crate) output: Option<OutputForm>,
+}
+
+impl From<cells::Rows> for Answer {
+    fn from(rows: cells::Rows) -> Self {
+        Self { rows: rows.cells, names: rows.names, ..Self::default() }
+    }
 }
 
 /// The form of the chosen output.
@@ -173,6 +181,11 @@ pub(crate) trait ServingProtocol: Send + Sync {
 
     /// The version that gave the prediction, where a header of the answer names it.
     fn answering_version(&self, _headers: &HeaderMap) -> Option<VersionId> {
+        None
+    }
+
+    /// What the answer to [`Self::health_call`] predicts, where that call is a whole prediction of its own.
+    fn health_prediction(&self, _body: &[u8]) -> Option<Answer> {
         None
     }
 

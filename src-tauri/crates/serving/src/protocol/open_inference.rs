@@ -131,7 +131,7 @@ impl ServingProtocol for OpenInference {
             [pilothouse_domain::Cell::Number(number)] => version(&number.to_string()),
             _ => None,
         };
-        Ok(Answer { rows, version: reported, output: Some(form) })
+        Ok(Answer { rows, names: Vec::new(), version: reported, output: Some(form) })
     }
 
     fn metadata_call(&self) -> Option<Call> {

@@ -25,11 +25,11 @@ struct InMember {
 }
 
 /// One row of cells per row sent, from JSON of any of the usual forms.
-pub(super) fn json(body: &[u8], rows: usize) -> Result<Vec<Vec<Cell>>, Failure> {
+pub(super) fn json(body: &[u8], rows: usize) -> Result<Rows, Failure> {
     // Read as it stands, an object's members keep the order in which they were written.
     let ordered = parse::<Rows>(body).or_else(|_| parse::<InMember>(body).map(|answer| answer.rows));
-    if let Ok(Rows(found)) = ordered
-        && found.len() == rows
+    if let Ok(found) = ordered
+        && found.cells.len() == rows
     {
         return Ok(found);
     }
@@ -38,7 +38,7 @@ pub(super) fn json(body: &[u8], rows: usize) -> Result<Vec<Vec<Cell>>, Failure> 
 }
 
 /// One row of cells per row sent, from CSV or JSON, whichever it is: containers answer in a form of their own choice.
-pub(super) fn csv_or_json(body: &[u8], rows: usize) -> Result<Vec<Vec<Cell>>, Failure> {
+pub(super) fn csv_or_json(body: &[u8], rows: usize) -> Result<Rows, Failure> {
     let text = std::str::from_utf8(body).map_err(|_| {
         Failure::target(TargetFailure::BodyMalformed, "the answer is neither JSON nor CSV: it is no UTF-8 text")
     })?;
@@ -47,7 +47,7 @@ pub(super) fn csv_or_json(body: &[u8], rows: usize) -> Result<Vec<Vec<Cell>>, Fa
     if text.is_empty() || text.starts_with(['{', '[', '"']) {
         return json(body, rows);
     }
-    csv(text, rows)
+    Ok(Rows { cells: csv(text, rows)?, names: Vec::new() })
 }
 
 /// The prediction in an answer: the answer itself, or its member.
@@ -113,6 +113,10 @@ mod tests {
 
     type Expected = Result<Vec<Vec<f64>>, TargetFailure>;
 
+    fn read(body: &str, rows: usize) -> Result<Vec<Vec<Cell>>, Failure> {
+        csv_or_json(body.as_bytes(), rows).map(|rows| rows.cells)
+    }
+
     fn compare(found: Result<Vec<Vec<Cell>>, Failure>, expect: Expected, body: &str) {
         let expect = expect
             .map(|rows| rows.iter().map(|row| row.iter().map(|&x| Cell::Number(x)).collect()).collect())
@@ -122,7 +126,7 @@ mod tests {
 
     #[test]
     fn predictions_are_found_in_every_usual_form() {
-        let check = |body: &str, rows, expect| compare(csv_or_json(body.as_bytes(), rows), expect, body);
+        let check = |body: &str, rows, expect| compare(read(body, rows), expect, body);
         check("0.25\n0.75\n", 2, Ok(vec![vec![0.25], vec![0.75]]));
         check("0.25,0.75", 2, Ok(vec![vec![0.25], vec![0.75]]));
         check("0.25,0.75", 1, Ok(vec![vec![0.25, 0.75]]));
@@ -139,7 +143,7 @@ mod tests {
 
     #[test]
     fn answers_without_a_prediction_are_failures() {
-        let check = |body: &str, expect| compare(csv_or_json(body.as_bytes(), 1), Err(expect), body);
+        let check = |body: &str, expect| compare(read(body, 1), Err(expect), body);
         check("", TargetFailure::BodyMalformed);
         check("<html>", TargetFailure::BodyMalformed);
         check("{", TargetFailure::BodyMalformed);

@@ -3,9 +3,10 @@
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use pilothouse_domain::endpoint::PayloadForm;
-use pilothouse_domain::{Cell, Table, Target};
+use pilothouse_domain::{Table, Target};
 use url::Url;
 
+use super::cells::Rows;
 use super::template::Template;
 use super::tensors::check_rows;
 use super::{Answer, Call, table_body};
@@ -15,7 +16,7 @@ use crate::transport::Failure;
 const CSV: HeaderValue = HeaderValue::from_static("text/csv");
 
 /// Reads one row of cells per row sent.
-type Reader = fn(body: &[u8], rows: usize) -> Result<Vec<Vec<Cell>>, Failure>;
+type Reader = fn(body: &[u8], rows: usize) -> Result<Rows, Failure>;
 
 pub(super) struct TableForm {
     payload: PayloadForm,
@@ -47,7 +48,7 @@ impl TableForm {
     pub(super) fn read(&self, body: &[u8], rows: usize, usual: Reader) -> Result<Answer, Failure> {
         match &self.template {
             Some(template) => template.read(body, rows),
-            None => Ok(Answer { rows: usual(body, rows)?, version: None, output: None }),
+            None => Ok(usual(body, rows)?.into()),
         }
     }
 

@@ -9,7 +9,7 @@ use pilothouse_domain::{Cell, Table, TargetFailure};
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::cells::{FlatCells, parse};
+use super::cells::{Rows, parse};
 use super::{Answer, malformed, misfit, version, wrong_row_count};
 use crate::ServingError;
 use crate::transport::Failure;
@@ -104,12 +104,12 @@ impl Template {
             Value::Number(number) => version(&number.to_string()),
             _ => None,
         });
-        Ok(Answer { rows: found, version, output: None })
+        Ok(Answer { version, ..found.into() })
     }
 }
 
 /// One row of cells per row sent, from a prediction of any form.
-pub(super) fn rows_of(prediction: Value, body: &[u8], rows: usize) -> Result<Vec<Vec<Cell>>, Failure> {
+pub(super) fn rows_of(prediction: Value, body: &[u8], rows: usize) -> Result<Rows, Failure> {
     let items = match prediction {
         Value::Array(items) => items,
         single if rows == 1 => vec![single],
@@ -124,11 +124,7 @@ pub(super) fn rows_of(prediction: Value, body: &[u8], rows: usize) -> Result<Vec
     if items.len() != rows {
         return Err(wrong_row_count(items.len(), rows));
     }
-    items
-        .into_iter()
-        .map(|item| FlatCells::deserialize(item).map(|cells| cells.0))
-        .collect::<Result<_, _>>()
-        .map_err(|error| malformed(&error, body, "a list of predictions"))
+    Rows::deserialize(Value::Array(items)).map_err(|error| malformed(&error, body, "a list of predictions"))
 }
 
 fn mentions(value: &Value, places: &[&str]) -> bool {

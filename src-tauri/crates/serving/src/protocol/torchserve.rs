@@ -184,7 +184,7 @@ impl ServingProtocol for TorchServe {
             })?,
             other => other,
         };
-        Ok(Answer { rows: rows_of(prediction, body, rows)?, version: None, output: None })
+        Ok(rows_of(prediction, body, rows)?.into())
     }
 
     fn rows_per_call(&self) -> Option<usize> {

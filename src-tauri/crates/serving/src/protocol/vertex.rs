@@ -92,7 +92,7 @@ impl ServingProtocol for Vertex {
                 let answer = template.read(body, rows)?;
                 Ok(Answer { version: answer.version.clone().or(version), ..answer })
             }
-            None => Ok(Answer { rows: rows_of(told.predictions, body, rows)?, version, output: None }),
+            None => Ok(Answer { version, ..rows_of(told.predictions, body, rows)?.into() }),
         }
     }
 

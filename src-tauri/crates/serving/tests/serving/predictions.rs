@@ -41,6 +41,8 @@ async fn mlserver_is_probed_with_rows_and_reports_its_version() {
     let client = client_of(&mlserver_target(&server));
     let report = client.probe(false).await;
     assert_eq!((report.outcome, report.version), (Outcome::Ok, Some(VersionId::from("2"))));
+    let shown = report.prediction.unwrap();
+    assert_eq!((&shown.rows, shown.output.as_deref()), (&vec![vec![Cell::Number(1.0)]; 3], Some("predict")));
     assert_eq!(reached(&report.phases), "dcswr", "the metadata came over another connection and are not timed");
     let report = client.probe(false).await;
     assert!(report.reused);

@@ -8,7 +8,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::super::cells::{FlatCells, Rows, parse};
-use super::super::{Answer, ModelMetadata, OutputForm, TensorSpec, VersionState, malformed, wrong_row_count};
+use super::super::{Answer, ModelMetadata, TensorSpec, VersionState, malformed, wrong_row_count};
+use crate::prediction::{NAME_LIMIT, SHOWN_OUTPUTS};
 use crate::text::one_line;
 use crate::transport::Failure;
 
@@ -117,7 +118,7 @@ struct PredictAnswer {
 struct Prediction(Vec<(String, Vec<Cell>)>);
 
 /// A columnar answer: one unnamed output, or several by name.
-struct Outputs(Vec<(String, Vec<Vec<Cell>>)>);
+struct Outputs(Vec<(String, Rows)>);
 
 /// Named members in the order of their writing, or one value without a name.
 struct NamedOr<T>(Vec<(String, T)>);
@@ -168,8 +169,8 @@ impl<'de> Deserialize<'de> for Outputs {
             Plain(Rows),
         }
         Ok(match Either::deserialize(deserializer)? {
-            Either::Named(NamedOr(members)) => Self(members.into_iter().map(|(name, rows)| (name, rows.0)).collect()),
-            Either::Plain(rows) => Self(vec![(String::new(), rows.0)]),
+            Either::Named(NamedOr(members)) => Self(members),
+            Either::Plain(rows) => Self(vec![(String::new(), rows)]),
         })
     }
 }
@@ -179,10 +180,18 @@ pub(super) fn prediction(body: &[u8], rows: usize) -> Result<Answer, Failure> {
     let answer: PredictAnswer =
         parse(body).map_err(|error| malformed(&error, body, "an object with `predictions` or `outputs`"))?;
     let found = match answer {
-        PredictAnswer { predictions: Some(predictions), .. } => predictions.into_iter().map(cells_of).collect(),
+        PredictAnswer { predictions: Some(predictions), .. } => {
+            let names = predictions.first().map(names_of).unwrap_or_default();
+            Rows { cells: predictions.into_iter().map(cells_of).collect(), names }
+        }
         PredictAnswer { outputs: Some(Outputs(outputs)), .. } => {
             let chosen = preferred(outputs.iter().map(|(name, _)| name.as_str()));
-            outputs.into_iter().nth(chosen).map(|(_, rows)| rows).ok_or_else(|| {
+            let named = |(name, rows): (String, Rows)| {
+                let width = rows.cells.first().map_or(0, Vec::len);
+                let of_output = shown_names([(name.as_str(), width)]);
+                Rows { names: if rows.names.is_empty() { of_output } else { rows.names }, cells: rows.cells }
+            };
+            outputs.into_iter().nth(chosen).map(named).ok_or_else(|| {
                 Failure::target(TargetFailure::ProtocolViolation, "the answer's `outputs` hold no output")
             })?
         }
@@ -191,11 +200,26 @@ pub(super) fn prediction(body: &[u8], rows: usize) -> Result<Answer, Failure> {
             return Err(Failure::target(TargetFailure::ProtocolViolation, problem));
         }
     };
-    let found: Vec<Vec<Cell>> = found;
-    if found.len() != rows {
-        return Err(wrong_row_count(found.len(), rows));
+    if found.cells.len() != rows {
+        return Err(wrong_row_count(found.cells.len(), rows));
     }
-    Ok(Answer { rows: found, version: None, output: None::<OutputForm> })
+    Ok(found.into())
+}
+
+/// What a row calls the values that [`cells_of`] takes.
+fn names_of(Prediction(members): &Prediction) -> Vec<String> {
+    let widths = members.iter().map(|(name, cells)| (name.as_str(), cells.len()));
+    match members.iter().position(|(name, _)| is_probability(name)) {
+        Some(chosen) => shown_names(widths.skip(chosen).take(1)),
+        None => shown_names(widths),
+    }
+}
+
+/// A name for each of the first values; none where the answer names nothing.
+fn shown_names<'a>(widths: impl IntoIterator<Item = (&'a str, usize)>) -> Vec<String> {
+    let repeated = widths.into_iter().flat_map(|(name, width)| std::iter::repeat_n(name, width));
+    let names: Vec<String> = repeated.take(SHOWN_OUTPUTS).map(|name| one_line(name, NAME_LIMIT)).collect();
+    if names.iter().all(String::is_empty) { Vec::new() } else { names }
 }
 
 /// Of several named outputs of a row the probabilities, where one is called so; else all of them side by side.
