@@ -6,5 +6,6 @@
 mod real_server;
 
 pub use real_server::{
-    AwsAccess, DockerEngine, LANGUAGE_KEY, LITSERVE_KEY, RealServer, Registered, RegisteredVersion, pinned,
+    AwsAccess, DockerEngine, KubernetesCluster, LANGUAGE_KEY, LITSERVE_KEY, RealServer, Registered, RegisteredVersion,
+    pinned,
 };

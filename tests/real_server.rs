@@ -4,9 +4,11 @@
 //! outlives its [`RealServer`], not even when the test is killed; a server that does not start fails the test with the
 //! end of its log.
 
+mod container;
 mod docker;
 mod environment;
 mod heavy;
+mod kubernetes;
 mod language;
 mod mlflow;
 mod open_inference;
@@ -26,6 +28,7 @@ use url::Url;
 
 pub use self::docker::DockerEngine;
 pub use self::environment::pinned;
+pub use self::kubernetes::KubernetesCluster;
 pub use self::language::LANGUAGE_KEY;
 pub use self::mlflow::{Registered, RegisteredVersion};
 use self::process::Guarded;

@@ -5,12 +5,13 @@
 //! with it.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::container::{ContainedMlserver, HTTP_PORT, METRICS_PORT, add_unpacked_to_path, system_folders};
 use super::process::Guarded;
 use super::{METRICS_PORT_ABOVE, SCRIPTS, START_LIMIT, environment, free_port_with_another_two_above, tail};
 
@@ -28,9 +29,6 @@ pub struct DockerEngine {
 impl DockerEngine {
     /// Starts one, and waits until it answers.
     pub fn start() -> Self {
-        let programs = environment::servers_folder().join("docker");
-        assert!(programs.join(".stamp").exists(), "Docker is not set up; run `cargo xtask setup --all`");
-        let programs = programs.canonicalize().expect("a folder");
         let folder = tempfile::Builder::new().prefix("pilothouse-docker-").tempdir().expect("a temporary folder");
         let at = |name: &str| folder.path().join(name).display().to_string();
         let port = free_port_with_another_two_above();
@@ -41,10 +39,7 @@ impl DockerEngine {
         command.args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")]);
         command.args(["--host", &format!("unix://{}", at("docker.sock"))]);
         command.args(["--iptables=false", "--ip6tables=false", "--ip-masq=false", "--storage-driver=vfs"]);
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = ["usr/bin", "usr/sbin"].map(|name| programs.join(name));
-        let folders = folders.into_iter().chain(std::env::split_paths(&path));
-        command.env("PATH", std::env::join_paths(folders).expect("folders without a separator in their names"));
+        let programs = add_unpacked_to_path(&mut command, "docker");
         let log = folder.path().join("log");
         let process = Guarded::start(&command, folder.path(), &log);
         let mut engine = Self { folder, programs, port, process };
@@ -78,28 +73,16 @@ impl DockerEngine {
 
     /// Runs a container that sleeps.
     pub fn run_sleeper(&self, name: &str, image: &str, options: &[&str]) {
-        self.run(name, image, options, &[], &["/bin/sleep", "3600"]);
+        self.run(name, image, options, &system_folders(), &["/bin/sleep", "3600"]);
     }
 
-    /// Runs a container with a real `MLServer` in it, published at [`port`](Self::port). It serves the model `bc`, of which
-    /// version 2 is the default.
+    /// Runs a container with a real `MLServer` in it, published at [`port`](Self::port). It serves the model `bc`.
     pub fn run_mlserver(&self, name: &str, image: &str) {
-        let models = self.folder.path().join("models");
-        let home = environment::folder("mlserver").canonicalize().expect("a folder");
-        let mut script = environment::program("mlserver", "python");
-        script.arg(format!("{SCRIPTS}/mlserver_models.py")).arg("--out").arg(&models);
-        script.args(["--http-port", "8080", "--grpc-port", "8081", "--metrics-port", "8082"]);
-        environment::run(&mut script);
-        listen_on_every_interface(&models.join("settings.json"));
-        let python = home.join("bin/python").canonicalize().expect("a program");
-        let python = python.ancestors().nth(2).expect("PREFIX/bin/python");
-        let published = [(self.port, 8080), (self.port + METRICS_PORT_ABOVE, 8082)];
+        let server = ContainedMlserver::new(self.folder.path());
+        let published = [(self.port, HTTP_PORT), (self.port + METRICS_PORT_ABOVE, METRICS_PORT)];
         let published = published.map(|(outer, inner)| format!("--publish=127.0.0.1:{outer}:{inner}"));
-        let published: Vec<&str> = published.iter().map(String::as_str).collect();
-        let options = [&["--expose=8081", "--tmpfs=/tmp:exec"], published.as_slice()].concat();
-        let (program, models) = (home.join("bin/mlserver"), models.display().to_string());
-        let command = [&program.display().to_string(), "start", &models];
-        self.run(name, image, &options, &[&home, python, Path::new(&models)], &command);
+        let options = ["--expose=8081", "--tmpfs=/tmp:exec", &published[0], &published[1]];
+        self.run(name, image, &options, &server.folders, &server.command.each_ref().map(String::as_str));
     }
 
     /// Ends a container's processes at once.
@@ -112,11 +95,9 @@ impl DockerEngine {
         self.must(&["start", name]);
     }
 
-    /// The programs come from this machine's own folders, mounted read-only.
-    fn run(&self, name: &str, image: &str, options: &[&str], more: &[&Path], command: &[&str]) {
-        let own = ["/bin", "/lib", "/lib64", "/usr"].map(Path::new).into_iter().filter(|folder| folder.exists());
-        let mounts = own.chain(more.iter().copied()).map(|folder| format!("--volume={0}:{0}:ro", folder.display()));
-        let mounts: Vec<String> = mounts.collect();
+    fn run(&self, name: &str, image: &str, options: &[&str], folders: &[PathBuf], command: &[&str]) {
+        let mounts: Vec<String> =
+            folders.iter().map(|folder| format!("--volume={0}:{0}:ro", folder.display())).collect();
         let mounts: Vec<&str> = mounts.iter().map(String::as_str).collect();
         self.must(&[&["run", "--detach", "--name", name][..], options, &mounts, &[image], command].concat());
     }
@@ -143,12 +124,4 @@ impl Drop for DockerEngine {
             self.command(&[&["rm", "--force"][..], &ids].concat()).output().ok();
         }
     }
-}
-
-/// In a container, loopback is the container's own.
-fn listen_on_every_interface(settings: &Path) {
-    let text = std::fs::read_to_string(settings).unwrap_or_else(|error| panic!("{}: {error}", settings.display()));
-    let mut read: serde_json::Value = serde_json::from_str(&text).expect("settings.json is JSON");
-    read["host"] = "0.0.0.0".into();
-    std::fs::write(settings, read.to_string()).expect("a file");
 }

@@ -1,10 +1,10 @@
 //! A real Docker engine: its containers are found, and one that serves a model is connected and followed through a crash.
 
-use pilothouse_api::Api;
-use pilothouse_api::types::{DiscoverAddRequest, DiscoveredChoice, DiscoveryPlace, HealthWord};
+use pilothouse_api::types::{DiscoveredChoice, DiscoveryPlace, HealthWord};
 use pilothouse_tests::DockerEngine;
 
-use crate::support::{RESTART, open, until, until_row};
+use super::connected;
+use crate::support::{open, until_row};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn docker() {
@@ -57,15 +57,4 @@ async fn docker() {
     engine.start_again("churn");
     until_row(&api, id, "the container is healthy again", |row| row.health == HealthWord::Healthy).await;
     api.stop().await;
-}
-
-/// Connects what was found as soon as its server answers.
-async fn connected(api: &Api, choice: DiscoveredChoice) -> i64 {
-    until("what was found is connected", RESTART, async || {
-        let request = DiscoverAddRequest { environment: "staging".into(), items: vec![choice.clone()] };
-        let mut added = api.discover_add(request).await.unwrap().items;
-        assert_eq!(added.len(), 1, "{added:?}");
-        added.remove(0).id
-    })
-    .await
 }

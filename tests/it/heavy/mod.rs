@@ -2,14 +2,18 @@
 
 #[cfg(target_os = "linux")]
 mod docker;
+#[cfg(target_os = "linux")]
+mod kubernetes;
 
-use pilothouse_api::types::AuthDraft;
+use pilothouse_api::Api;
+use pilothouse_api::types::{AuthDraft, DiscoverAddRequest, DiscoveredChoice};
 use pilothouse_tests::RealServer;
 
 use crate::stacks::apps::instances;
 use crate::stacks::conformance::{Access, Asked, Detected, SECRET, Stack, TWO_TUMOURS, Version, conforms};
 use crate::stacks::language::OWN_KEY;
 use crate::stacks::server_view::{Page, ServerView};
+use crate::support::{RESTART, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn torchserve() {
@@ -131,4 +135,15 @@ async fn transformers_serve() {
         metrics: None,
     })
     .await;
+}
+
+/// Connects what was found as soon as its server answers.
+async fn connected(api: &Api, choice: DiscoveredChoice) -> i64 {
+    until("what was found is connected", RESTART, async || {
+        let request = DiscoverAddRequest { environment: "staging".into(), items: vec![choice.clone()] };
+        let mut added = api.discover_add(request).await.unwrap().items;
+        assert_eq!(added.len(), 1, "{added:?}");
+        added.remove(0).id
+    })
+    .await
 }

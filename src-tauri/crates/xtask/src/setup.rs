@@ -4,6 +4,7 @@
 //! step is made again, and a step that cannot be done here says exactly what the person should do.
 
 mod docker;
+mod kubernetes;
 pub(crate) mod node;
 mod prometheus;
 mod python;
@@ -78,6 +79,7 @@ pub(crate) fn prepare(workspace: &Workspace, needs: Needs) -> Result<()> {
     }
     if needs.heavy_servers {
         docker::engine(workspace)?;
+        kubernetes::cluster(workspace)?;
     }
     if needs.ui {
         node::packages(workspace)?;
