@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use futures_util::future::join_all;
 use pilothouse_discovery::{
-    Access, Candidate, ClusterError, Discovery, DockerError, DockerOptions, KubernetesOptions, contexts, docker_socket,
+    Access, Candidate, ClusterError, Context, Discovery, DockerError, DockerOptions, KubernetesOptions, contexts,
+    docker_socket,
 };
 use pilothouse_domain::endpoint::Tls;
 use pilothouse_domain::{Auth, Protocol};
@@ -143,17 +144,8 @@ pub async fn discovery_places(request: DiscoveryPlacesRequest) -> DiscoveryPlace
         Ok(socket) => (Some(socket.display().to_string()), None),
         Err(error) => (None, Some(error.to_string())),
     };
-    let contexts = contexts.into_iter().map(|context| ClusterContext {
-        name: context.name,
-        is_current: context.is_current,
-        server: context.server,
-        namespace: context.namespace,
-        trust: context.trust,
-        login: context.login,
-        plugin: context.plugin,
-        problem: context.problem,
-    });
-    DiscoveryPlaces { contexts: contexts.collect(), kubeconfig_problem, docker_socket: socket, docker_problem }
+    let contexts = contexts.into_iter().map(Into::into).collect();
+    DiscoveryPlaces { contexts, kubeconfig_problem, docker_socket: socket, docker_problem }
 }
 
 /// Looks through a place; nothing is stored.
@@ -174,6 +166,21 @@ pub async fn discover(place: DiscoveryPlace) -> Result<DiscoveryView, ApiError> 
         }
     };
     Ok(view(found, &forwarded))
+}
+
+impl From<Context> for ClusterContext {
+    fn from(context: Context) -> Self {
+        Self {
+            name: context.name,
+            is_current: context.is_current,
+            server: context.server,
+            namespace: context.namespace,
+            trust: context.trust,
+            login: context.login,
+            plugin: context.plugin,
+            problem: context.problem,
+        }
+    }
 }
 
 fn filled(text: Option<String>) -> Option<String> {

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::future::join_all;
+use pilothouse_discovery::contexts_in;
 use pilothouse_domain::endpoint::Tls;
 use pilothouse_domain::{Network, ProbeConfig, Protocol};
 use pilothouse_import::{Import, Kind, Proposal};
@@ -17,8 +18,8 @@ use crate::connect_many::unique_name;
 use crate::detected::json_draft;
 use crate::types::{
     AuthDraft, EndpointAddRequest, EndpointAdded, EndpointDraft, EndpointPauseRequest, EndpointsAdded,
-    ImportApplyRequest, ImportChoice, ImportContext, ImportItem, ImportReadRequest, ImportSecret, ImportView,
-    NetworkDraft, SecretRequest, SecretSetRequest, SecretState,
+    ImportApplyRequest, ImportChoice, ImportItem, ImportReadRequest, ImportSecret, ImportView, NetworkDraft,
+    SecretRequest, SecretSetRequest, SecretState,
 };
 use crate::{Api, ApiError, Code};
 
@@ -34,18 +35,10 @@ impl Api {
             kind: import.kind.as_str().to_owned(),
             title: import.kind.title().to_owned(),
             items: import.proposals.iter().map(item).collect(),
-            contexts: import
-                .contexts
-                .into_iter()
-                .map(|context| ImportContext {
-                    name: context.name,
-                    is_current: context.is_current,
-                    server: context.server,
-                    namespace: context.namespace,
-                    trust: context.trust,
-                    auth: context.auth,
-                })
-                .collect(),
+            contexts: match import.kind {
+                Kind::Kubeconfig => contexts_in(&request.text)?.into_iter().map(Into::into).collect(),
+                _ => Vec::new(),
+            },
             ignored: import.ignored,
         })
     }

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 use pilothouse_api::types::{
-    DiscoverAddRequest, DiscoveredChoice, DiscoveredItem, DiscoveredWay, DiscoveryPlace, DiscoveryPlaces,
-    DiscoveryPlacesRequest, DiscoveryView, EndpointAdded, NetworkDraft,
+    ClusterContext, DiscoverAddRequest, DiscoveredChoice, DiscoveredItem, DiscoveredWay, DiscoveryPlace,
+    DiscoveryPlaces, DiscoveryPlacesRequest, DiscoveryView, EndpointAdded, NetworkDraft,
 };
 use serde_json::json;
 
@@ -147,15 +147,21 @@ fn is_forwarded(way: &DiscoveredWay) -> bool {
     matches!(way.network, NetworkDraft::Kubernetes { .. })
 }
 
+/// A context of a kubeconfig, for people.
+pub(crate) fn context_lines(context: &ClusterContext) -> Vec<String> {
+    let current = if context.is_current { " (current)" } else { "" };
+    let mut lines = vec![
+        format!("context {}{current}: {}", plain(&context.name), plain(&context.server)),
+        format!("  trusts {}; logs in with {}", plain(&context.trust), plain(&context.login)),
+    ];
+    lines.extend(context.plugin.iter().map(|command| format!("  runs (with --run-plugin): {}", plain(command))));
+    lines.extend(context.problem.iter().map(|problem| format!("  cannot be used: {}", plain(problem))));
+    lines
+}
+
 fn places_text(places: &DiscoveryPlaces) -> String {
     let mut lines = Vec::new();
-    for context in &places.contexts {
-        let current = if context.is_current { " (current)" } else { "" };
-        lines.push(format!("context {}{current}: {}", plain(&context.name), plain(&context.server)));
-        lines.push(format!("  trusts {}; logs in with {}", plain(&context.trust), plain(&context.login)));
-        lines.extend(context.plugin.iter().map(|command| format!("  runs (with --run-plugin): {}", plain(command))));
-        lines.extend(context.problem.iter().map(|problem| format!("  cannot be used: {}", plain(problem))));
-    }
+    lines.extend(places.contexts.iter().flat_map(context_lines));
     if places.contexts.is_empty() {
         lines.push(places.kubeconfig_problem.clone().unwrap_or_else(|| "no kubeconfig was found".into()));
     }

@@ -10,6 +10,7 @@ use pilothouse_api::types::{
 use serde_json::json;
 
 use crate::arguments::Common;
+use crate::discover::context_lines;
 use crate::failure::{Answer, Failure};
 use crate::output::{Output, plain};
 use crate::session::with_api;
@@ -118,11 +119,7 @@ fn view_text(view: &ImportView) -> String {
         lines.extend(item.understood.iter().map(|line| format!("  understood: {}", plain(line))));
         lines.extend(item.ignored.iter().map(|line| format!("  left out: {}", plain(line))));
     }
-    for context in &view.contexts {
-        let current = if context.is_current { " (current)" } else { "" };
-        lines.push(format!("context {}{current}: {}", plain(&context.name), plain(&context.server)));
-        lines.push(format!("  trusts {}; authenticates with {}", plain(&context.trust), plain(&context.auth)));
-    }
+    lines.extend(view.contexts.iter().flat_map(context_lines));
     lines.extend(view.ignored.iter().map(|line| format!("left out: {}", plain(line))));
     lines.join("\n")
 }

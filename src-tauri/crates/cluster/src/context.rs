@@ -32,7 +32,15 @@ pub struct Context {
 /// there is no kubeconfig at all is an empty list; a file that was named must exist.
 pub async fn contexts(file: Option<&Path>) -> Result<Vec<Context>, ClusterError> {
     let named = file.map(Path::to_owned);
-    let Some(config) = read(named).await? else { return Ok(Vec::new()) };
+    Ok(read(named).await?.map_or_else(Vec::new, |config| described(&config)))
+}
+
+/// The contexts in the text of a kubeconfig, in its order.
+pub fn contexts_in(text: &str) -> Result<Vec<Context>, ClusterError> {
+    Kubeconfig::from_yaml(text).map(|config| described(&config)).map_err(|error| kubeconfig_error(&error))
+}
+
+fn described(config: &Kubeconfig) -> Vec<Context> {
     let current = config.current_context.clone();
     let described = config.contexts.iter().map(|named| {
         let context = named.context.clone().unwrap_or_default();
@@ -51,7 +59,7 @@ pub async fn contexts(file: Option<&Path>) -> Result<Vec<Context>, ClusterError>
             problem: problem(&cluster, &user),
         }
     });
-    Ok(described.collect())
+    described.collect()
 }
 
 /// Reads and merges what is to be read; `None`: there is nothing in the usual places.
@@ -194,6 +202,7 @@ users:
         let file = folder.path().join("config");
         fs::write(&file, TEXT).unwrap();
         let contexts = contexts(Some(&file)).await.unwrap();
+        assert_eq!(contexts_in(TEXT).unwrap(), contexts);
         assert_eq!(contexts.len(), 3);
         let prod = &contexts[0];
         assert_eq!((prod.server.as_str(), prod.is_current), ("https://10.0.0.1:6443/", true));

@@ -13,7 +13,7 @@ mod list;
 mod login;
 mod plugin;
 
-pub use self::context::{Context, contexts};
+pub use self::context::{Context, contexts, contexts_in};
 pub use self::error::{ClusterError, Place};
 pub use self::forward::{ForwardedStream, ServicePort};
 pub use self::list::{Listing, ResourceKind};

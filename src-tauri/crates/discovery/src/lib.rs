@@ -16,4 +16,4 @@ pub use self::docker::{DockerError, DockerOptions, docker, docker_socket};
 pub use self::image::ImageName;
 pub use self::kubernetes::{KubernetesOptions, kubernetes};
 pub use self::stack::{STACKS, Stack};
-pub use pilothouse_cluster::{Access, ClusterError, Context, ServicePort, contexts};
+pub use pilothouse_cluster::{Access, ClusterError, Context, ServicePort, contexts, contexts_in};

@@ -42,7 +42,7 @@ pub(crate) fn read(text: &str) -> Result<Import, ImportError> {
     if commands.is_empty() {
         return Err(malformed("there is no word `curl` in it"));
     }
-    let mut import = Import { kind: Kind::Curl, proposals: Vec::new(), contexts: Vec::new(), ignored: Vec::new() };
+    let mut import = Import { kind: Kind::Curl, proposals: Vec::new(), ignored: Vec::new() };
     for (number, command) in commands.into_iter().take(MAX_COMMANDS).enumerate() {
         match proposal(command) {
             Ok(proposal) => import.proposals.push(proposal),

@@ -12,7 +12,7 @@ pub(crate) fn read(document: &Value) -> Result<Import, ImportError> {
     let endpoints = document.get("endpoints").or_else(|| document.get("services")).and_then(Value::as_array);
     let endpoints = endpoints
         .ok_or_else(|| ImportError::Malformed { kind: Kind::Gatus, problem: "it needs a list `endpoints`".into() })?;
-    let mut import = Import { kind: Kind::Gatus, proposals: Vec::new(), contexts: Vec::new(), ignored: Vec::new() };
+    let mut import = Import { kind: Kind::Gatus, proposals: Vec::new(), ignored: Vec::new() };
     for (at, entry) in endpoints.iter().enumerate() {
         let text = |member: &str| entry.get(member).and_then(Value::as_str);
         let name = text("name").map_or_else(|| format!("endpoint {}", at + 1), short);

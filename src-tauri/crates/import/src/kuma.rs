@@ -14,8 +14,7 @@ pub(crate) fn read(document: &Value) -> Result<Import, ImportError> {
         kind: Kind::UptimeKuma,
         problem: "it needs a list `monitorList`".into(),
     })?;
-    let mut import =
-        Import { kind: Kind::UptimeKuma, proposals: Vec::new(), contexts: Vec::new(), ignored: Vec::new() };
+    let mut import = Import { kind: Kind::UptimeKuma, proposals: Vec::new(), ignored: Vec::new() };
     for (at, monitor) in monitors.iter().enumerate() {
         let text = |member: &str| monitor.get(member).and_then(Value::as_str).filter(|text| !text.is_empty());
         let name = text("name").map_or_else(|| format!("monitor {}", at + 1), short);

@@ -8,7 +8,6 @@
 mod curl;
 mod durations;
 mod gatus;
-mod kubeconfig;
 mod kuma;
 mod openapi;
 mod prometheus;
@@ -19,7 +18,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-pub use self::proposal::{ClusterContext, FoundSecret, Proposal};
+pub use self::proposal::{FoundSecret, Proposal};
 
 /// The longest text that is read, in bytes.
 pub const MAX_TEXT: usize = 8 * 1024 * 1024;
@@ -39,7 +38,7 @@ pub enum Kind {
     Gatus,
     /// A backup of Uptime Kuma 1.
     UptimeKuma,
-    /// A kubeconfig.
+    /// A kubeconfig: recognised here, and read by who knows clusters.
     Kubeconfig,
 }
 
@@ -85,8 +84,6 @@ pub struct Import {
     pub kind: Kind,
     /// The endpoints that could be watched, in the text's order.
     pub proposals: Vec<Proposal>,
-    /// The clusters of a kubeconfig.
-    pub contexts: Vec<ClusterContext>,
     /// What was left out as a whole, and why.
     pub ignored: Vec<String>,
 }
@@ -156,7 +153,7 @@ pub fn read(text: &str, kind: Option<Kind>) -> Result<Import, ImportError> {
         Kind::Prometheus => prometheus::read(&document),
         Kind::Gatus => gatus::read(&document),
         Kind::UptimeKuma => kuma::read(&document),
-        Kind::Kubeconfig => kubeconfig::read(&document),
+        Kind::Kubeconfig => Ok(Import { kind, proposals: Vec::new(), ignored: Vec::new() }),
     }?;
     if import.proposals.len() > MAX_PROPOSALS {
         import
@@ -271,13 +268,10 @@ mod tests {
             format!(
                 r#"{{"monitorList":[{{"name":"a","type":"http","url":"https://h/?key={MARKER}","headers":"{{\"Authorization\":\"Bearer {MARKER}\"}}"}}]}}"#
             ),
-            format!(
-                "clusters:\n- name: c\n  cluster: {{server: 'https://k:6443'}}\ncontexts:\n- name: x\n  context: {{cluster: c, user: u}}\nusers:\n- name: u\n  user: {{token: {MARKER}}}\n"
-            ),
         ];
         for text in texts {
             let import = read(&text, None).unwrap_or_else(|error| panic!("{error}: {text}"));
-            assert!(import.proposals.len() + import.contexts.len() == 1, "{text}");
+            assert!(import.proposals.len() == 1, "{text}");
             assert!(!format!("{import:?}").contains(MARKER), "{import:#?}");
         }
     }

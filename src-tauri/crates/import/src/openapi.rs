@@ -14,7 +14,7 @@ pub(crate) fn read(document: &Value) -> Result<Import, ImportError> {
     let malformed = |problem: &str| ImportError::Malformed { kind: Kind::OpenApi, problem: problem.to_owned() };
     let description = pilothouse_openapi::describe(document)
         .map_err(|_| malformed("it needs the member `openapi` or `swagger`, and `paths`"))?;
-    let mut import = Import { kind: Kind::OpenApi, proposals: Vec::new(), contexts: Vec::new(), ignored: Vec::new() };
+    let mut import = Import { kind: Kind::OpenApi, proposals: Vec::new(), ignored: Vec::new() };
     let servers = servers(document);
     let base = servers.iter().find_map(|server| parse_url(server).ok());
     if servers.len() > 1 {

@@ -10,8 +10,7 @@ use crate::request::{Request, basic, bearer};
 use crate::{Import, ImportError, Kind, durations};
 
 pub(crate) fn read(document: &Value) -> Result<Import, ImportError> {
-    let mut import =
-        Import { kind: Kind::Prometheus, proposals: Vec::new(), contexts: Vec::new(), ignored: Vec::new() };
+    let mut import = Import { kind: Kind::Prometheus, proposals: Vec::new(), ignored: Vec::new() };
     if let Some(groups) = document.as_array() {
         let job = Job { name: "", is_blackbox: false, config: &Value::Null, global: &Value::Null };
         for group in groups {

@@ -60,23 +60,6 @@ pub struct FoundSecret {
     pub value: SecretString,
 }
 
-/// A context of a kubeconfig: a cluster that can be looked through for models.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClusterContext {
-    /// The context's name.
-    pub name: String,
-    /// Whether it is the current one.
-    pub is_current: bool,
-    /// The API server's URL.
-    pub server: String,
-    /// The namespace, if one is set.
-    pub namespace: Option<String>,
-    /// Whom it trusts, in words.
-    pub trust: String,
-    /// How it authenticates, in words.
-    pub auth: String,
-}
-
 impl Proposal {
     /// A proposal for an address, with nothing else known.
     pub(crate) fn at(url: Url) -> Self {

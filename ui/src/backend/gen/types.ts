@@ -2379,35 +2379,6 @@ name: string,
 store_secret: boolean, };
 
 /**
- * A context of a kubeconfig.
- */
-export type ImportContext = { 
-/**
- * Its name.
- */
-name: string, 
-/**
- * Whether it is the current one.
- */
-is_current: boolean, 
-/**
- * The API server.
- */
-server: string, 
-/**
- * The namespace.
- */
-namespace: string | null, 
-/**
- * Whom it trusts, in words.
- */
-trust: string, 
-/**
- * How it authenticates, in words.
- */
-auth: string, };
-
-/**
  * An endpoint that could be watched.
  */
 export type ImportItem = { 
@@ -2501,7 +2472,7 @@ items: Array<ImportItem>,
 /**
  * The clusters of a kubeconfig.
  */
-contexts: Array<ImportContext>, 
+contexts: Array<ClusterContext>, 
 /**
  * What was left out as a whole, and why.
  */

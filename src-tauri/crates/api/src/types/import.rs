@@ -68,7 +68,7 @@ border! {
         /// The endpoints that could be watched.
         pub items: Vec<ImportItem>,
         /// The clusters of a kubeconfig.
-        pub contexts: Vec<ImportContext>,
+        pub contexts: Vec<super::ClusterContext>,
         /// What was left out as a whole, and why.
         pub ignored: Vec<String>,
     }
@@ -107,23 +107,6 @@ border! {
         pub name: String,
         /// Where it stood.
         pub place: String,
-    }
-
-    /// A context of a kubeconfig.
-    #[derive(Eq)]
-    pub struct ImportContext {
-        /// Its name.
-        pub name: String,
-        /// Whether it is the current one.
-        pub is_current: bool,
-        /// The API server.
-        pub server: String,
-        /// The namespace.
-        pub namespace: Option<String>,
-        /// Whom it trusts, in words.
-        pub trust: String,
-        /// How it authenticates, in words.
-        pub auth: String,
     }
 }
 
