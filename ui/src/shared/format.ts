@@ -162,6 +162,8 @@ export const capitalise = (text: string): string => text.charAt(0).toUpperCase()
 
 const PROTOCOLS: Record<string, string> = {
   v2: "Open Inference V2",
+  v2_grpc: "Open Inference V2 over gRPC",
+  grpc_health: "gRPC health service",
   v1: "KServe V1 / TensorFlow Serving",
   torchserve: "TorchServe",
   mlflow: "MLflow",

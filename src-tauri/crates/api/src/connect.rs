@@ -1,6 +1,6 @@
 //! Connecting an endpoint: detection, drafts, and a test before anything is saved.
 
-use pilothouse_domain::endpoint::{JsonTemplate, PayloadForm, Reload, Tls};
+use pilothouse_domain::endpoint::{JsonTemplate, PayloadForm, Reload, Tls, plain_url};
 use pilothouse_domain::{
     ControlPlaneConfig, Endpoint, EndpointId, Environment, EvaluationConfig, GoldenSet, ProbeConfig, Protocol, Target,
     TimestampMs,
@@ -22,7 +22,7 @@ pub(crate) fn invalid(message: impl Into<String>) -> ApiError {
 impl Api {
     /// What stands behind a URL.
     pub async fn detect(&self, request: DetectRequest) -> Result<Detection, ApiError> {
-        let url = parse_url("url", &request.url)?;
+        let url = parse_server_url("url", &request.url)?;
         let credential = self.engine.credential(&auth(request.auth)?).await?;
         let tls = tls(request.ca_file, request.client_certificate_file, request.client_key_secret)?;
         let identity = self.engine.identity(&tls).await?;
@@ -120,7 +120,15 @@ fn endpoint_of(
         let known = PayloadForm::ALL.map(PayloadForm::as_str).join(", ");
         invalid(format!("`{}` is no form of a request", draft.payload)).hint(format!("use one of {known}"))
     })?;
-    let url = parse_url("url", &draft.url)?;
+    let url = parse_server_url("url", &draft.url)?;
+    let url = match plain_url(&url) {
+        None => url,
+        Some(plain) if protocol.is_grpc() => plain,
+        Some(_) => {
+            return Err(invalid(format!("`{url}` is an address of gRPC, which `{}` is not", protocol.as_str()))
+                .hint("choose the protocol `v2_grpc` or `grpc_health`, or give an address that begins with http://"));
+        }
+    };
     let mut endpoint = before.unwrap_or_else(|| Endpoint {
         id: EndpointId(0),
         name: String::new(),
@@ -170,6 +178,20 @@ fn endpoint_of(
 /// Every protocol's word, for a hint.
 fn known_protocols() -> String {
     format!("use one of {}", Protocol::ALL.map(Protocol::as_str).join(", "))
+}
+
+/// [`parse_url`] for the address of a server, which may begin with `grpc://` or `grpcs://` as well; those are left as they
+/// are, since detection heeds them. [`plain_url`] makes the address that is kept.
+pub fn parse_server_url(field: &str, text: &str) -> Result<Url, ApiError> {
+    let text = text.trim();
+    let Some(rest) = text.strip_prefix("grpc").filter(|rest| rest.starts_with("://") || rest.starts_with("s://"))
+    else {
+        return parse_url(field, text);
+    };
+    // What is wrong with such an address would be wrong with its like.
+    parse_url(field, &format!("http{rest}"))?;
+    Url::parse(text)
+        .map_err(|error| invalid(format!("{field} `{text}` is no URL: {error}")).hint("write it like grpc://host:8001"))
 }
 
 /// Reads a URL as people paste it; `field` names it in errors. `host:port` gets `http://`; a password in it is refused.

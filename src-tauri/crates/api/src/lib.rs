@@ -43,7 +43,7 @@ mod versions;
 
 pub use api::{Api, OpenError};
 pub use auth::auth_draft;
-pub use connect::parse_url;
+pub use connect::{parse_server_url, parse_url};
 pub use convert::{outcome_reason, outcome_word, prediction_result};
 pub use detected::json_draft;
 pub use discovery::{discover, discovery_places};

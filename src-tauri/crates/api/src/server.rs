@@ -1,12 +1,13 @@
 //! What an endpoint's server says of itself: the numbers beside its charts, and the verdict where time goes.
 
+use pilothouse_domain::endpoint::plain_url;
 use pilothouse_domain::{Endpoint, EndpointId, MetricsConfig, Panel, Quantity, Unit};
 use pilothouse_engine::{EngineError, ServerLine, find_metrics};
 use pilothouse_scrape::Tally;
 use pilothouse_store::Summary;
 
 use crate::auth::{auth, auth_draft};
-use crate::connect::{parse_url, tls};
+use crate::connect::{parse_server_url, parse_url, tls};
 use crate::network::network;
 use crate::types::{
     LatencyComparison, LatencyVerdict, MetricsDraft, MetricsFindRequest, MetricsFindResult, MetricsTried, PanelDraft,
@@ -58,7 +59,8 @@ impl Api {
 
     /// Looks for a server's page of metrics: a few GETs, nothing else.
     pub async fn metrics_find(&self, request: MetricsFindRequest) -> Result<MetricsFindResult, ApiError> {
-        let url = parse_url("url", &request.url)?;
+        let url = parse_server_url("url", &request.url)?;
+        let url = plain_url(&url).unwrap_or(url);
         let credential = self.engine.credential(&auth(request.auth)?).await?;
         let tls = tls(request.ca_file, request.client_certificate_file, request.client_key_secret)?;
         let identity = self.engine.identity(&tls).await?;
@@ -140,7 +142,7 @@ fn shown(line: &ServerLine, tally: &Tally) -> Option<f64> {
 /// Whether the checks of an endpoint are predictions, as what servers time.
 fn checks_predict(endpoint: &Endpoint) -> bool {
     let target = &endpoint.target;
-    let can_predict = !target.protocol.names_models() || target.model.is_some();
+    let can_predict = target.protocol.predicts_rows() && (!target.protocol.names_models() || target.model.is_some());
     target.probe_input.is_some() || target.prompts.is_some() || (endpoint.evaluation.is_some() && can_predict)
 }
 

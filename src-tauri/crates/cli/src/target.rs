@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use pilothouse_api::{ApiError, Code};
-use pilothouse_domain::endpoint::{JsonTemplate, PayloadForm};
+use pilothouse_domain::endpoint::{JsonTemplate, PayloadForm, plain_url};
 use pilothouse_domain::{Auth, Outcome, ProbeConfig, Protocol, Table, Target};
 use pilothouse_engine::{EngineError, read_credential, read_identity, read_network};
 use pilothouse_secrets::Secrets;
@@ -22,7 +22,8 @@ pub(crate) struct ModelOptions {
     /// How the server is spoken to; without it the server is asked what it is
     #[arg(long, value_enum)]
     pub(crate) protocol: Option<ProtocolWord>,
-    /// The model's name, where a server holds several; sagemaker and databricks: the endpoint's name
+    /// The model's name, where a server holds several; sagemaker and databricks: the endpoint's name; a health
+    /// service over gRPC: the service's
     #[arg(long)]
     pub(crate) model: Option<String>,
     /// A fixed version to call, in place of the one served by default; for v1 a word is a version label; for clouds the
@@ -56,6 +57,9 @@ pub(crate) struct ModelOptions {
 pub(crate) enum ProtocolWord {
     /// Open Inference Protocol V2 (MLServer, Triton, KServe)
     V2,
+    /// Open Inference Protocol V2 over gRPC
+    #[value(name = "v2_grpc")]
+    V2Grpc,
     /// KServe V1 and TensorFlow Serving
     V1,
     /// TorchServe
@@ -76,12 +80,17 @@ pub(crate) enum ProtocolWord {
     Vertex,
     /// Databricks model serving
     Databricks,
+    /// The standard health service of gRPC, and no predictions
+    #[value(name = "grpc_health")]
+    GrpcHealth,
 }
 
 impl From<ProtocolWord> for Protocol {
     fn from(word: ProtocolWord) -> Self {
         match word {
             ProtocolWord::V2 => Self::OpenInference,
+            ProtocolWord::V2Grpc => Self::OpenInferenceGrpc,
+            ProtocolWord::GrpcHealth => Self::GrpcHealth,
             ProtocolWord::V1 => Self::PredictV1,
             ProtocolWord::Torchserve => Self::TorchServe,
             ProtocolWord::Mlflow => Self::Mlflow,
@@ -148,7 +157,7 @@ pub(crate) async fn detect(
     url: &str,
     access: &AccessOptions,
 ) -> Result<Detection, Failure> {
-    let url = pilothouse_api::parse_url("URL", url)?;
+    let url = pilothouse_api::parse_server_url("URL", url)?;
     let credential = read_credential(&Secrets::keyring(), &access.auth()?).await?;
     let tls = access.tls();
     let identity = read_identity(&Secrets::keyring(), &tls).await?;
@@ -176,6 +185,12 @@ impl ModelOptions {
         let protocol = self.protocol.map_or(Protocol::OpenInference, Protocol::from);
         let management_url =
             self.management_url.as_deref().map(|url| pilothouse_api::parse_url("--management-url", url));
+        let given = pilothouse_api::parse_server_url("URL", url)?;
+        let plain = plain_url(&given);
+        if let (Some(_), true, false) = (&plain, self.protocol.is_some(), protocol.is_grpc()) {
+            return Err(Failure::usage(format!("{given} is an address of gRPC, which {} is not", protocol.as_str()))
+                .hint("name --protocol v2_grpc or grpc_health, or none to have the server asked"));
+        }
         let mut target = Target {
             model: self.model.clone(),
             model_version: self.model_version.clone(),
@@ -188,7 +203,7 @@ impl ModelOptions {
             network: self.access.network()?,
             probe_input,
             prompts: self.prompts.set()?,
-            ..Target::new(pilothouse_api::parse_url("URL", url)?, protocol)
+            ..Target::new(plain.unwrap_or(given), protocol)
         };
         if self.protocol.is_none() {
             let found = detect(transport, url, &self.access).await?;

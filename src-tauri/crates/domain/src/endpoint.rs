@@ -74,6 +74,11 @@ pub enum Protocol {
     /// Open Inference Protocol V2 over REST (MLServer, Triton, KServe).
     #[serde(rename = "v2")]
     OpenInference,
+    /// Open Inference Protocol V2 over gRPC (MLServer, Triton, KServe).
+    #[serde(rename = "v2_grpc")]
+    OpenInferenceGrpc,
+    /// The standard health service of gRPC, which tells of a server that lives and predicts nothing that is known here.
+    GrpcHealth,
     /// KServe V1 and TensorFlow Serving over REST, `:predict`.
     #[serde(rename = "v1")]
     PredictV1,
@@ -103,8 +108,9 @@ pub enum Protocol {
 
 impl Protocol {
     /// Every protocol.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::OpenInference,
+        Self::OpenInferenceGrpc,
         Self::PredictV1,
         Self::TorchServe,
         Self::Mlflow,
@@ -115,12 +121,15 @@ impl Protocol {
         Self::OpenAi,
         Self::Ollama,
         Self::Json,
+        Self::GrpcHealth,
     ];
 
     /// The word used in configuration, CLI and API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::OpenInference => "v2",
+            Self::OpenInferenceGrpc => "v2_grpc",
+            Self::GrpcHealth => "grpc_health",
             Self::PredictV1 => "v1",
             Self::TorchServe => "torchserve",
             Self::Mlflow => "mlflow",
@@ -146,7 +155,26 @@ impl Protocol {
 
     /// Whether a server of this protocol holds models by name, so that a prediction needs one.
     pub const fn names_models(self) -> bool {
-        matches!(self, Self::OpenInference | Self::PredictV1 | Self::TorchServe | Self::SageMaker | Self::Databricks)
+        matches!(
+            self,
+            Self::OpenInference
+                | Self::OpenInferenceGrpc
+                | Self::PredictV1
+                | Self::TorchServe
+                | Self::SageMaker
+                | Self::Databricks
+        )
+    }
+
+    /// Whether it is spoken over gRPC. The address then names a port and no routes, and the words `grpc://` and `grpcs://`
+    /// stand for `http://` and `https://`.
+    pub const fn is_grpc(self) -> bool {
+        matches!(self, Self::OpenInferenceGrpc | Self::GrpcHealth)
+    }
+
+    /// Whether rows can be sent to it and are answered with predictions.
+    pub const fn predicts_rows(self) -> bool {
+        !self.generates_text() && !matches!(self, Self::GrpcHealth)
     }
 
     /// Whether its endpoints divide their traffic among several versions as a matter of course, so that one answer's version
@@ -246,10 +274,23 @@ impl PayloadForm {
     }
 }
 
+/// An address of gRPC as it is kept: `grpc://` stands for `http://` and `grpcs://` for `https://`, since the protocol and not
+/// the address says what is spoken. `None`: it begins with neither.
+pub fn plain_url(url: &Url) -> Option<Url> {
+    let rest = url.as_str().strip_prefix("grpc").filter(|_| matches!(url.scheme(), "grpc" | "grpcs"))?;
+    format!("http{rest}").parse().ok()
+}
+
+fn kept_url<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+    let url = Url::deserialize(deserializer)?;
+    Ok(plain_url(&url).unwrap_or(url))
+}
+
 /// How to reach a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Target {
-    /// The server's base URL, without credentials in it.
+    /// The server's base URL, without credentials in it. Where it is read, `grpc://` and `grpcs://` are understood.
+    #[serde(deserialize_with = "kept_url")]
     pub url: Url,
     /// How it is spoken to.
     pub protocol: Protocol,
@@ -359,6 +400,19 @@ impl Target {
                         .into(),
                 );
             }
+        }
+        if self.protocol == Protocol::GrpcHealth && self.probe_input.is_some() {
+            return invalid(
+                "probe_input",
+                "cannot be sent by the protocol `grpc_health`, which asks for health alone; for predictions use `v2_grpc`"
+                    .into(),
+            );
+        }
+        if self.protocol.is_grpc() && matches!(self.auth, Auth::Query { .. }) {
+            return invalid(
+                "auth",
+                "of kind `query` does not exist over gRPC, whose calls have no query; use a header".into(),
+            );
         }
         if !self.payload.fits(self.protocol) {
             return invalid(
@@ -625,12 +679,15 @@ impl Endpoint {
             );
         }
         if !matches!(self.target.url.scheme(), "http" | "https") || self.target.url.host_str().is_none() {
+            let scheme = self.target.url.scheme();
+            let advice = match scheme {
+                "grpc" => "; for gRPC write http:// with the protocol `v2_grpc` or `grpc_health`",
+                "grpcs" => "; for gRPC over TLS write https:// with the protocol `v2_grpc` or `grpc_health`",
+                _ => "",
+            };
             return invalid(
                 "url",
-                format!(
-                    "must begin with http:// or https:// and name a host; got scheme `{}`",
-                    self.target.url.scheme()
-                ),
+                format!("must begin with http:// or https:// and name a host; got scheme `{scheme}`{advice}"),
             );
         }
         if !self.target.url.username().is_empty() || self.target.url.password().is_some() {
@@ -657,6 +714,12 @@ impl Endpoint {
                 "evaluation",
                 "does not apply to an endpoint that generates text: a golden set holds rows; use prompts with checks"
                     .into(),
+            );
+        }
+        if self.target.protocol == Protocol::GrpcHealth && self.evaluation.is_some() {
+            return invalid(
+                "evaluation",
+                "does not apply to the protocol `grpc_health`, which predicts nothing".into(),
             );
         }
         if let Some(evaluation) = &self.evaluation

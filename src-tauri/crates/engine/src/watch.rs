@@ -109,7 +109,7 @@ impl Engine {
         let mut target = endpoint.target.clone();
         // Where a server holds models by name, none can be asked for a prediction without it.
         let can_predict =
-            !target.protocol.generates_text() && (!target.protocol.names_models() || target.model.is_some());
+            target.protocol.predicts_rows() && (!target.protocol.names_models() || target.model.is_some());
         if let (None, true, Some(config)) = (&target.probe_input, can_predict, &endpoint.evaluation) {
             let golden_set = self.golden_set(config.golden_set).await?;
             let first = golden_set.table.rows.first().cloned();

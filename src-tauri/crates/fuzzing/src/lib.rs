@@ -79,6 +79,23 @@ pub const TARGETS: &[Target] = &[
         ],
     },
     Target {
+        name: "grpc",
+        run: fuzzing::grpc,
+        words: &[
+            "\0\0\0\0\u{2}\u{8}\u{1}",
+            "\u{1a}\u{4}FP64",
+            "FP32",
+            "FP16",
+            "BYTES",
+            "BOOL",
+            "INT64",
+            "*\u{13}",
+            "2\u{10}",
+            "\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{1}",
+            "State.READY",
+        ],
+    },
+    Target {
         name: "stream",
         run: fuzzing::stream,
         words: &[

@@ -131,4 +131,4 @@ macro_rules! short_runs {
     };
 }
 
-short_runs!(answers, stream, detection, metrics, config, rows, import, openapi);
+short_runs!(answers, grpc, stream, detection, metrics, config, rows, import, openapi);

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::protocol::{self, Answer, Call, ModelMetadata, ServingProtocol, predict_failure, status_failure};
 use crate::retry_after::retry_after;
+use crate::text::{DETAIL_LIMIT, one_line, server_message};
 use crate::transport::{
     BodyObserver, ConnectionSlot, Exchange, ExchangeRequest, Failure, Limits, TlsProfile, Transport, Unobserved,
 };
@@ -165,7 +166,7 @@ impl ModelClient {
         if table.rows.is_empty() {
             return Ok(Prediction { rows: Vec::new(), version: None });
         }
-        if let Some(most) = self.protocol.rows_per_call().filter(|most| table.rows.len() > *most) {
+        if let Some(most) = self.protocol.rows_of_one_call(table).filter(|most| table.rows.len() > *most) {
             return self.predict_in_parts(table, most).await;
         }
         self.predict_whole(table).await
@@ -209,9 +210,9 @@ impl ModelClient {
                 match read {
                     Ok(metadata) => (metadata, None),
                     Err(failure) if self.protocol.metadata_is_optional() && exchange.failure.is_none() => {
-                        (nothing(), Some((failure, exchange.status)))
+                        (nothing(), Some((failure, exchange.http_status())))
                     }
-                    Err(failure) => return Err(self.no_metadata(failure, exchange.status)),
+                    Err(failure) => return Err(self.no_metadata(failure, exchange.http_status())),
                 }
             }
         };
@@ -255,7 +256,7 @@ impl ModelClient {
         let exchange = self.pooled(&call).await;
         self.accept(&exchange, true)
             .and_then(|()| self.protocol.read_health(&exchange.body))
-            .map_err(|failure| self.redacted(predict_failure(failure, exchange.status)))
+            .map_err(|failure| self.redacted(predict_failure(failure, exchange.http_status())))
     }
 
     async fn probe_health(&self, fresh: bool) -> ProbeReport {
@@ -311,7 +312,7 @@ impl ModelClient {
     }
 
     async fn predict_once(&self, table: &Table) -> Result<(Answer, Option<u16>), PredictFailure> {
-        self.learn_metadata().await.map_err(|(exchange, failure)| predict_failure(failure, exchange.status))?;
+        self.learn_metadata().await.map_err(|(exchange, failure)| predict_failure(failure, exchange.http_status()))?;
         let metadata = self.known().metadata.clone();
         let call =
             self.protocol.predict_call(table, metadata.as_deref()).map_err(|failure| predict_failure(failure, None))?;
@@ -320,11 +321,11 @@ impl ModelClient {
             .and_then(|()| self.protocol.read_prediction(&exchange.body, table.rows.len()))
             .map(|mut answer| {
                 answer.version = answer.version.or_else(|| self.protocol.answering_version(&exchange.headers));
-                (answer, exchange.status)
+                (answer, exchange.http_status())
             })
             .map_err(|failure| {
                 self.doubt_metadata(failure.outcome);
-                predict_failure(failure, exchange.status)
+                predict_failure(failure, exchange.http_status())
             })
     }
 
@@ -431,6 +432,7 @@ impl ModelClient {
             credential: None,
             tls: &self.tls,
             fresh,
+            wire: call.wire,
         }
     }
 
@@ -442,7 +444,8 @@ impl ModelClient {
         let Some(status) = exchange.status else {
             return Err(Failure::ours(UnknownReason::Internal, "the exchange ended without an answer or a reason"));
         };
-        match status_failure(self.protocol.as_ref(), status, &exchange.body, is_health) {
+        let failure = status_failure(self.protocol.as_ref(), status, &exchange.body, is_health);
+        match failure.map(|failure| in_its_own_words(failure, exchange)) {
             None => Ok(()),
             Some(failure) => Err(match asked_wait(exchange, failure.outcome) {
                 None => failure,
@@ -460,6 +463,14 @@ impl ModelClient {
     }
 }
 
+/// gRPC has codes of its own: the status that stands for one is nobody's word.
+fn in_its_own_words(failure: Failure, exchange: &Exchange) -> Failure {
+    let Some(code) = exchange.grpc_code else { return failure };
+    let message = server_message(&exchange.body);
+    let words = message.as_deref().unwrap_or(code.name());
+    Failure { detail: one_line(&format!("the server answered {words}"), DETAIL_LIMIT), ..failure }
+}
+
 /// How long a server that limits its callers asked this one to wait. A busy or starting server (503) may ask too; it is
 /// asked all the same, since a watch has to see when it comes back.
 fn asked_wait(exchange: &Exchange, outcome: Outcome) -> Option<Duration> {
@@ -474,7 +485,7 @@ pub(crate) fn report(exchange: &Exchange, failure: Option<Failure>, version: Opt
     };
     ProbeReport {
         outcome,
-        http_status: exchange.status,
+        http_status: exchange.http_status(),
         version,
         phases: exchange.phases,
         total_us: exchange.total_us,

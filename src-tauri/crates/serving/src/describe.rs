@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 
 use crate::protocol::Call;
 use crate::text::{DETAIL_LIMIT, one_line, server_message};
-use crate::transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, TlsProfile, Transport};
+use crate::transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, TlsProfile, Transport, Wire};
 use crate::{Authorizer, ClientIdentity, Credential, ServingError};
 
 const LIMITS: Limits = Limits {
@@ -135,6 +135,7 @@ impl DeploymentClient {
             credential: None,
             tls: &self.tls,
             fresh: false,
+            wire: Wire::Http1,
         };
         let exchange = self.authorizer.exchange(&self.transport, connection, request, &LIMITS).await;
         accept(exchange, self.authorizer.is_none()).map_err(|failure| self.redacted(failure))
@@ -262,15 +263,8 @@ mod tests {
 
     #[test]
     fn refusals_say_what_to_do() {
-        let exchange = |status: u16, body: &'static str| Exchange {
-            phases: pilothouse_domain::Phases::default(),
-            total_us: None,
-            reused: false,
-            status: Some(status),
-            headers: http::HeaderMap::new(),
-            body: body.into(),
-            failure: None,
-        };
+        let exchange =
+            |status: u16, body: &'static str| Exchange { status: Some(status), body: body.into(), ..Exchange::begun() };
         let xml = "<?xml version=\"1.0\"?><ErrorResponse><Errors><Error><Code>AccessDenied</Code><Message>User: x is not \
                    authorized to perform: sagemaker:DescribeEndpoint</Message></Error></Errors></ErrorResponse>";
         let refused = accept(exchange(403, xml), false).unwrap_err();

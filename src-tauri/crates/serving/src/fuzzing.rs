@@ -5,7 +5,10 @@
 use pilothouse_domain::endpoint::JsonTemplate;
 use pilothouse_domain::{Protocol, Target};
 
-use crate::protocol::{ModelMetadata, ServingProtocol, of_target, read_repository_index, status_failure};
+use crate::protocol::{
+    ModelMetadata, ServingProtocol, of_target, read_grpc_index, read_grpc_ready, read_grpc_server_metadata,
+    read_health_check, read_repository_index, status_failure,
+};
 use crate::stream::{EventSplitter, Framing};
 
 /// A body, read as the answer to every question of every protocol. Its first byte chooses how many rows were sent.
@@ -44,6 +47,15 @@ pub fn detection(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         crate::detect::replay::judge(text);
     }
+}
+
+/// An answer of gRPC: its frame, its status, and its message as the answer to every question.
+pub fn grpc(bytes: &[u8]) {
+    if let Some(message) = crate::grpc::read_any(bytes) {
+        answers_to(&message, 2);
+    }
+    // Most mutations break the frame; the message alone is read as well.
+    answers_to(bytes, 2);
 }
 
 /// Every protocol, bound to a target that uses all of its settings, and, where that is another way of reading, to one without
@@ -92,4 +104,5 @@ pub(crate) fn answers_to(body: &[u8], rows: usize) {
         }
     }
     let _ = read_repository_index(body);
+    let _ = (read_grpc_index(body), read_grpc_server_metadata(body), read_grpc_ready(body), read_health_check(body));
 }

@@ -19,6 +19,7 @@ mod facets;
 pub mod fuzzing;
 mod generate;
 mod generation;
+mod grpc;
 pub mod metrics;
 mod prediction;
 pub mod protocol;
@@ -35,12 +36,13 @@ pub use describe::{DeploymentClient, DescribeFailure};
 pub use detect::{DetectFailure, DetectedModel, Detection, detect};
 pub use error::{PredictFailure, ServingError};
 pub use facets::{Facet, Facets};
+pub use grpc::GrpcCode;
 pub use metrics::{MetricsClient, MetricsFailure};
 pub use prediction::{SHOWN_OUTPUTS, SHOWN_ROWS, ShownPrediction};
 pub use protocol::{ModelMetadata, TensorSpec, VersionState};
 pub use transport::control_client::read_capped;
 pub use transport::failure::{Failure, network_is_up};
-pub use transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, TlsProfile, Transport, TransportConfig};
+pub use transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, TlsProfile, Transport, TransportConfig, Wire};
 
 /// `pilothouse/VERSION`, sent as `User-Agent` with every request.
 pub const USER_AGENT: &str = concat!("pilothouse/", env!("CARGO_PKG_VERSION"));

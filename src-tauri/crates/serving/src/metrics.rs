@@ -21,7 +21,7 @@ pub use candidates::candidates;
 pub use prometheus::{PrometheusSeries, step_s};
 
 use crate::text::{DETAIL_LIMIT, one_line, server_message};
-use crate::transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, TlsProfile, Transport};
+use crate::transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, TlsProfile, Transport, Wire};
 use crate::{Authorizer, ClientIdentity, Credential, ServingError};
 
 /// Largest page or answer that is read, decoded.
@@ -114,6 +114,7 @@ impl MetricsClient {
             credential: None,
             tls: &self.tls,
             fresh: false,
+            wire: Wire::Http1,
         };
         let mut connection = self.connection.lock().await;
         self.authorizer.exchange(&self.transport, &mut connection, request, &LIMITS).await

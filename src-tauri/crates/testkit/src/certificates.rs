@@ -97,6 +97,11 @@ impl ServerCertificate {
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        self.acceptor_of(&[])
+    }
+
+    /// Agrees upon one of these protocols (ALPN); none: whatever the client speaks.
+    pub(crate) fn acceptor_of(&self, protocols: &[&str]) -> TlsAcceptor {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -113,7 +118,8 @@ impl ServerCertificate {
             }
         };
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("the key is PEM");
-        let config = builder.with_single_cert(certificates(&self.chain), key).expect("certificate and key fit");
+        let mut config = builder.with_single_cert(certificates(&self.chain), key).expect("certificate and key fit");
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
     }
 }

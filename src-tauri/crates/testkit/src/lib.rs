@@ -9,6 +9,7 @@ mod builders;
 mod certificates;
 mod clock;
 mod forward_proxy;
+mod grpc_server;
 mod port_forward;
 mod request;
 mod server;
@@ -22,6 +23,7 @@ pub use builders::{endpoint, number_table, prompt_set, quick_probe_config, targe
 pub use certificates::{Authority, ClientCertificate, ServerCertificate, Validity};
 pub use clock::ManualClock;
 pub use forward_proxy::ForwardProxy;
+pub use grpc_server::{GrpcCall, GrpcReply, GrpcServer};
 pub use port_forward::Forwarded;
 pub use request::RecordedRequest;
 pub use server::FakeServer;

@@ -1471,7 +1471,8 @@ environment: string,
  */
 url: string, 
 /**
- * `v2`, `v1`, `torchserve`, `mlflow`, `sagemaker`, `azureml`, `vertex`, `databricks`, `json`, `openai` or `ollama`.
+ * `v2`, `v2_grpc`, `v1`, `torchserve`, `mlflow`, `sagemaker`, `azureml`, `vertex`, `databricks`, `json`, `openai`,
+ * `ollama` or `grpc_health`.
  */
 protocol: string, 
 /**

@@ -56,7 +56,7 @@ export function checkOfKind(kind: AnswerCheckDraft["kind"], text: string): Answe
 }
 
 /** Protocols whose servers hold models by name. */
-export const NAMES_MODELS: ReadonlySet<string> = new Set(["v2", "v1", "torchserve", "sagemaker", "databricks"]);
+export const NAMES_MODELS: ReadonlySet<string> = new Set(["v2", "v2_grpc", "v1", "torchserve", "sagemaker", "databricks"]);
 
 /** Endpoints in a cloud: they have a name there, and divide their traffic among several versions. */
 export const CLOUDS: ReadonlySet<string> = new Set(["sagemaker", "azureml", "vertex", "databricks"]);
@@ -64,6 +64,7 @@ export const CLOUDS: ReadonlySet<string> = new Set(["sagemaker", "azureml", "ver
 /** What a cloud calls the version that a request can be addressed to; Vertex AI offers no such thing. */
 export const VERSION_LABEL: Record<string, string> = {
   v2: "Version to call",
+  v2_grpc: "Version to call",
   v1: "Version or label to call",
   torchserve: "Version to call",
   sagemaker: "Production variant to call",
@@ -73,6 +74,12 @@ export const VERSION_LABEL: Record<string, string> = {
 
 /** Protocols of servers that generate text: they are sent prompts and no rows. */
 export const GENERATES_TEXT: ReadonlySet<string> = new Set(["openai", "ollama"]);
+
+/** Protocols that tell of a server's health and predict nothing. */
+export const HEALTH_ALONE: ReadonlySet<string> = new Set(["grpc_health"]);
+
+/** Protocols that are sent no rows, and so have neither golden sets nor explanations. */
+export const TAKES_NO_ROWS: ReadonlySet<string> = new Set([...GENERATES_TEXT, ...HEALTH_ALONE]);
 
 /** The forms in which a protocol takes rows, the usual one first; absent where there is one form only. */
 export const PAYLOADS: Record<string, [string, string][]> = {
@@ -153,8 +160,8 @@ export function withProtocol(draft: EndpointDraft, protocol: string): EndpointDr
     management_auth: CLOUDS.has(protocol) ? draft.management_auth : null,
     model_version: VERSION_LABEL[protocol] ? draft.model_version : null,
     prompts: GENERATES_TEXT.has(protocol) ? (draft.prompts ?? emptyPrompts()) : null,
-    probe_rows: GENERATES_TEXT.has(protocol) ? null : draft.probe_rows,
-    golden_set: GENERATES_TEXT.has(protocol) ? null : draft.golden_set,
+    probe_rows: TAKES_NO_ROWS.has(protocol) ? null : draft.probe_rows,
+    golden_set: TAKES_NO_ROWS.has(protocol) ? null : draft.golden_set,
   };
 }
 

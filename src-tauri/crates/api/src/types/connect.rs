@@ -320,7 +320,8 @@ border! {
         pub environment: String,
         /// Base URL.
         pub url: String,
-        /// `v2`, `v1`, `torchserve`, `mlflow`, `sagemaker`, `azureml`, `vertex`, `databricks`, `json`, `openai` or `ollama`.
+        /// `v2`, `v2_grpc`, `v1`, `torchserve`, `mlflow`, `sagemaker`, `azureml`, `vertex`, `databricks`, `json`, `openai`,
+        /// `ollama` or `grpc_health`.
         pub protocol: String,
         /// Model name on the server.
         pub model: Option<String>,

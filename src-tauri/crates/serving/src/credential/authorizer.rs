@@ -5,9 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, Method};
-use pilothouse_domain::Phases;
 use pilothouse_domain::endpoint::Tls;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -299,13 +298,5 @@ impl Issuer {
 
 /// An exchange for which nothing was sent.
 fn not_made(failure: Failure) -> Exchange {
-    Exchange {
-        phases: Phases::default(),
-        total_us: None,
-        reused: false,
-        status: None,
-        headers: HeaderMap::new(),
-        body: bytes::Bytes::new(),
-        failure: Some(failure),
-    }
+    Exchange { failure: Some(failure), ..Exchange::begun() }
 }

@@ -15,8 +15,8 @@ use super::finding::{Finding, Need, Role};
 use super::reply::{Ask, Replies, Reply, Seen};
 use super::{DetectFailure, Detection, detection, rules};
 use crate::Authorizer;
-use crate::protocol::below;
-use crate::transport::{ConnectionSlot, ExchangeRequest, Failure, Limits, TlsProfile, Transport};
+use crate::protocol::{Call, below};
+use crate::transport::{ConnectionSlot, Exchange, ExchangeRequest, Failure, Limits, TlsProfile, Transport, Wire};
 
 /// The most requests that one detection sends.
 pub const MAX_REQUESTS: usize = 12;
@@ -53,7 +53,17 @@ impl<'a> Prober<'a> {
         let mut replies = Replies::default();
         self.ask_all(&base, COMMON.iter().map(|path| Ask::get(path)).collect(), &mut replies).await;
         if replies.iter().all(|reply| reply.status.is_none()) {
-            return obstacle(&base, &replies);
+            let mut failures = replies.iter().filter_map(|reply| reply.failure.clone());
+            let wants_http2 = failures.clone().any(|failure| failure.wants_http2());
+            // A server of gRPC may hang up before anything that it said was read.
+            let hung_up = Outcome::TargetFailed(TargetFailure::ConnectionReset);
+            if wants_http2 || failures.clone().any(|failure| failure.outcome == hung_up) {
+                let found = Box::pin(super::grpc::recognise(self, &base, replies.0.len())).await;
+                if wants_http2 || found.is_ok() {
+                    return found;
+                }
+            }
+            return obstacle(&base, failures.next(), replies.0.len(), "http");
         }
         let mut judged = judge(&base, &hints, &replies);
         for _ in 0..ROUNDS {
@@ -108,14 +118,7 @@ impl<'a> Prober<'a> {
         let segments: Vec<&str> = ask.segments.iter().map(String::as_str).collect();
         let url = if segments.is_empty() { from } else { below(&from, &segments) };
         let body = ask.body.map(|text| bytes::Bytes::from_static(text.as_bytes()));
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let limits = Limits {
-            connect: Duration::from_secs(4).min(left),
-            first_byte: Duration::from_secs(5).min(left),
-            total: Duration::from_secs(6).min(left),
-            max_body: 2 * 1024 * 1024,
-            stay_at_origin: true,
-        };
+        let limits = self.limits();
         let request = ExchangeRequest {
             method: &ask.method,
             url: &url,
@@ -124,6 +127,7 @@ impl<'a> Prober<'a> {
             credential: None,
             tls: &self.tls,
             fresh: true,
+            wire: Wire::Http1,
         };
         let slot = &mut ConnectionSlot::default();
         let exchange = match ask.port {
@@ -131,6 +135,34 @@ impl<'a> Prober<'a> {
             None => self.authorizer.exchange(self.transport, slot, request, &limits).await,
         };
         Reply::of(ask, exchange)
+    }
+}
+
+impl Prober<'_> {
+    /// One call of gRPC.
+    pub(super) async fn call(&self, call: &Call) -> Exchange {
+        let request = ExchangeRequest {
+            method: &call.method,
+            url: &call.url,
+            body: call.body.as_ref(),
+            headers: &call.headers,
+            credential: None,
+            tls: &self.tls,
+            fresh: true,
+            wire: call.wire,
+        };
+        self.authorizer.exchange(self.transport, &mut ConnectionSlot::default(), request, &self.limits()).await
+    }
+
+    fn limits(&self) -> Limits {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        Limits {
+            connect: Duration::from_secs(4).min(left),
+            first_byte: Duration::from_secs(5).min(left),
+            total: Duration::from_secs(6).min(left),
+            max_body: 2 * 1024 * 1024,
+            stay_at_origin: true,
+        }
     }
 }
 
@@ -167,9 +199,13 @@ fn origin(base: &Url) -> Url {
 }
 
 /// Every route met the same obstacle; the first one tells it. What a person can mend by another setting is a finding with
-/// a need; everything else is a failure.
-fn obstacle(base: &Url, replies: &Replies) -> Result<Detection, DetectFailure> {
-    let failure = replies.iter().find_map(|reply| reply.failure.clone());
+/// a need; everything else is a failure. `plain` is the scheme without TLS.
+pub(super) fn obstacle(
+    base: &Url,
+    failure: Option<Failure>,
+    requests: usize,
+    plain: &str,
+) -> Result<Detection, DetectFailure> {
     let failure = failure.unwrap_or_else(|| Failure::ours(UnknownReason::Internal, "no route was asked"));
     let need = match failure.outcome {
         Outcome::TargetFailed(TargetFailure::CertificateInvalid) => Need::CaFile { why: failure.detail.clone() },
@@ -177,7 +213,7 @@ fn obstacle(base: &Url, replies: &Replies) -> Result<Detection, DetectFailure> {
             Need::ClientCertificate { why: failure.detail.clone() }
         }
         Outcome::TargetFailed(TargetFailure::TlsFailed) => {
-            Need::Address { url: with_scheme(base, "http"), why: failure.detail.clone() }
+            Need::Address { url: with_scheme(base, plain), why: failure.detail.clone() }
         }
         outcome => return Err(DetectFailure { outcome, detail: failure.detail }),
     };
@@ -189,7 +225,7 @@ fn obstacle(base: &Url, replies: &Replies) -> Result<Detection, DetectFailure> {
     let finding = Finding { server: "unknown".into(), title: title.into(), role: Role::Other, ..Finding::default() }
         .saw(failure.detail)
         .needing(need);
-    Ok(detection(base, finding, Vec::new(), replies.0.len()))
+    Ok(detection(base, finding, Vec::new(), requests))
 }
 
 fn wants_client_certificate(detail: &str) -> bool {

@@ -9,6 +9,7 @@ mod address;
 mod asking;
 mod cloud;
 mod finding;
+mod grpc;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod replay;
 mod reply;
@@ -16,7 +17,7 @@ mod rules;
 
 use std::sync::Arc;
 
-use pilothouse_domain::endpoint::{JsonTemplate, Tls};
+use pilothouse_domain::endpoint::{JsonTemplate, Tls, plain_url};
 use pilothouse_domain::{Outcome, Protocol, UnknownReason};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -114,8 +115,9 @@ pub struct DetectFailure {
     pub detail: String,
 }
 
-/// Asks a URL what it is. The URL may be a server's base or any known route below it. An address of a known cloud is told
-/// without a request.
+/// Asks a URL what it is. The URL may be a server's base or any known route below it. One that begins with `grpc://` or
+/// `grpcs://` is asked over gRPC alone; any other is asked so where nothing answers over HTTP/1.1 and the server may speak
+/// HTTP/2. An address of a known cloud is told without a request.
 pub async fn detect(
     transport: &Arc<Transport>,
     url: &Url,
@@ -125,22 +127,26 @@ pub async fn detect(
 ) -> Result<Detection, DetectFailure> {
     let misconfigured =
         |detail: String| DetectFailure { outcome: Outcome::Unknown(UnknownReason::Misconfigured), detail };
+    let as_http = plain_url(url);
+    let (url, is_grpc) = as_http.as_ref().map_or((url, false), |plain| (plain, true));
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(misconfigured("the URL must begin with http:// or https:// and name a host".into()));
+        return Err(misconfigured(
+            "the URL must begin with http://, https://, grpc:// or grpcs:// and name a host".into(),
+        ));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(misconfigured("the URL must not contain a user or password; give the credential by name".into()));
     }
-    if let Some((base, finding)) = cloud::recognise(url) {
+    if let Some((base, finding)) = cloud::recognise(url).filter(|_| !is_grpc) {
         return Ok(detection(&base, finding, Vec::new(), 0));
     }
     let authorizer =
         Authorizer::new(transport, credential.clone(), tls).map_err(|error| misconfigured(error.to_string()))?;
     let prober = Prober::new(transport, &authorizer, transport.tls_profile(tls, identity.cloned()));
-    let mut found = prober
-        .run(url)
-        .await
-        .map_err(|failure| DetectFailure { detail: authorizer.redact_detail(&failure.detail), ..failure })?;
+    let found =
+        if is_grpc { Box::pin(grpc::recognise(&prober, url, 0)).await } else { Box::pin(prober.run(url)).await };
+    let mut found =
+        found.map_err(|failure| DetectFailure { detail: authorizer.redact_detail(&failure.detail), ..failure })?;
     for line in &mut found.evidence {
         *line = authorizer.redact_detail(line);
     }

@@ -6,10 +6,12 @@
 mod azure_ml;
 mod cells;
 mod databricks;
+mod grpc_health;
 mod json;
 mod mlflow;
 mod ollama;
 mod open_inference;
+mod open_inference_grpc;
 mod openai;
 mod predict_v1;
 mod sagemaker;
@@ -31,7 +33,7 @@ use crate::ServingError;
 use crate::bounded_json::TOO_HEAVY;
 use crate::generation::TextGeneration;
 use crate::text::{DETAIL_LIMIT, one_line, server_message};
-use crate::transport::Failure;
+use crate::transport::{Failure, Wire};
 
 /// A request, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,15 +44,22 @@ pub(crate) struct Call {
     pub(crate) body: Option<Bytes>,
     /// Headers of the protocol itself, in the place of the usual ones of the same name.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// What it is sent over.
+    pub(crate) wire: Wire,
 }
 
 impl Call {
     pub(crate) const fn get(url: Url) -> Self {
-        Self { method: Method::GET, url, body: None, headers: Vec::new() }
+        Self { method: Method::GET, url, body: None, headers: Vec::new(), wire: Wire::Http1 }
     }
 
     pub(crate) fn post(url: Url, body: impl Into<Bytes>) -> Self {
-        Self { method: Method::POST, url, body: Some(body.into()), headers: Vec::new() }
+        Self { method: Method::POST, url, body: Some(body.into()), headers: Vec::new(), wire: Wire::Http1 }
+    }
+
+    /// A unary call of gRPC with this message.
+    pub(crate) fn grpc(url: Url, message: impl Into<Bytes>) -> Self {
+        Self { wire: Wire::Grpc, ..Self::post(url, message) }
     }
 }
 
@@ -229,6 +238,11 @@ pub(crate) trait ServingProtocol: Send + Sync {
         None
     }
 
+    /// The most rows of this table that one request takes, where that depends on them.
+    fn rows_of_one_call(&self, _table: &Table) -> Option<usize> {
+        self.rows_per_call()
+    }
+
     /// Asks whether the server lives, where the protocol has a route for it.
     fn liveness_call(&self) -> Option<FacetCall> {
         None
@@ -272,6 +286,8 @@ pub(crate) fn of_target(target: &Target) -> Result<Box<dyn ServingProtocol>, Ser
     }
     Ok(match target.protocol {
         Protocol::OpenInference => Box::new(open_inference::OpenInference::new(target)?),
+        Protocol::OpenInferenceGrpc => Box::new(open_inference_grpc::OpenInferenceGrpc::new(target)?),
+        Protocol::GrpcHealth => Box::new(grpc_health::GrpcHealth::new(target)),
         Protocol::PredictV1 => Box::new(predict_v1::PredictV1::new(target)?),
         Protocol::TorchServe => Box::new(torchserve::TorchServe::new(target)?),
         Protocol::Mlflow => Box::new(mlflow::Mlflow::new(target)),
@@ -286,8 +302,13 @@ pub(crate) fn of_target(target: &Target) -> Result<Box<dyn ServingProtocol>, Ser
 }
 
 use crate::text::percent_decoded;
+pub(crate) use grpc_health::{CHECK as HEALTH_CHECK, read_check as read_health_check};
 pub(crate) use mlflow::is_version_number;
-pub(crate) use open_inference::read_repository_index;
+pub(crate) use open_inference::{IndexEntry, read_repository_index};
+pub(crate) use open_inference_grpc::{
+    index_call as grpc_index_call, read_index as read_grpc_index, read_server_metadata as read_grpc_server_metadata,
+    ready_call as grpc_ready_call, says_ready as read_grpc_ready, server_metadata_call as grpc_server_metadata_call,
+};
 pub(crate) use vertex::{endpoint_url, model_version as vertex_model_version};
 
 /// The outcome of an answer's status; `None` for a status of success (2xx).

@@ -29,11 +29,7 @@ pub(super) struct OpenInference {
 
 impl OpenInference {
     pub(super) fn new(target: &Target) -> Result<Self, ServingError> {
-        if target.model.is_none() && (target.probe_input.is_some() || target.model_version.is_some()) {
-            return Err(ServingError::Target(
-                "the protocol `v2` needs the model's name to ask for a prediction; `detect` lists the models".into(),
-            ));
-        }
+        check_model(target)?;
         Ok(Self { base: target.url.clone(), model: target.model.clone(), version: target.model_version.clone() })
     }
 
@@ -113,13 +109,8 @@ impl ServingProtocol for OpenInference {
 
     fn read_prediction(&self, body: &[u8], rows: usize) -> Result<Answer, Failure> {
         let answer: InferAnswer = parse(body).map_err(|error| malformed(&error, body, "an inference answer"))?;
-        // Probabilities say more than labels; where both are given they are preferred.
         let mut outputs = answer.outputs;
-        let chosen = outputs.iter().position(|output| output.name.to_ascii_lowercase().contains("proba")).unwrap_or(0);
-        if outputs.is_empty() {
-            return Err(Failure::target(TargetFailure::ProtocolViolation, "the answer has no outputs"));
-        }
-        let output = outputs.swap_remove(chosen);
+        let output = outputs.swap_remove(preferred(outputs.iter().map(|output| output.name.as_str()))?);
         let Some(FlatCells(data)) = output.data else {
             let problem = format!("the output `{}` has no `data`", output.name);
             return Err(Failure::target(TargetFailure::ProtocolViolation, problem));
@@ -205,9 +196,33 @@ impl ServingProtocol for OpenInference {
     }
 
     fn special_status(&self, status: u16, message: Option<&str>, is_health: bool) -> Option<TargetFailure> {
-        let says_not_ready = message.is_some_and(|message| message.to_ascii_lowercase().contains("not ready"));
-        (matches!(status, 400 | 503) && (is_health || says_not_ready)).then_some(TargetFailure::NotReady)
+        not_ready(status, message, is_health)
     }
+}
+
+/// The output that is read: probabilities say more than labels; where both are given they are preferred.
+pub(super) fn preferred<'a>(mut names: impl ExactSizeIterator<Item = &'a str>) -> Result<usize, Failure> {
+    if names.len() == 0 {
+        return Err(Failure::target(TargetFailure::ProtocolViolation, "the answer has no outputs"));
+    }
+    Ok(names.position(|name| name.to_ascii_lowercase().contains("proba")).unwrap_or(0))
+}
+
+/// Whether a refusal means that the model is not ready.
+pub(super) fn not_ready(status: u16, message: Option<&str>, is_health: bool) -> Option<TargetFailure> {
+    let says_not_ready = message.is_some_and(|message| message.to_ascii_lowercase().contains("not ready"));
+    (matches!(status, 400 | 503) && (is_health || says_not_ready)).then_some(TargetFailure::NotReady)
+}
+
+/// The model's name is needed wherever more than the server's health is asked.
+pub(super) fn check_model(target: &Target) -> Result<(), ServingError> {
+    if target.model.is_none() && (target.probe_input.is_some() || target.model_version.is_some()) {
+        return Err(ServingError::Target(format!(
+            "the protocol `{}` needs the model's name to ask for a prediction; `detect` lists the models",
+            target.protocol.as_str()
+        )));
+    }
+    Ok(())
 }
 
 /// One line of `POST /v2/repository/index` (model repository extension).

@@ -3,32 +3,70 @@
 //! What must stay true: a table that does not fit the model's inputs is refused here, by name, instead of being sent and
 //! blamed on the server.
 
+use std::borrow::Cow;
+
 use pilothouse_domain::{Cell, ColumnKind, Table, TargetFailure};
 
-use super::cells::{write_cell, write_list, write_text};
+use super::cells::{write_list, write_number, write_text};
 use super::{OutputForm, TensorSpec, misfit, wrong_row_count};
 use crate::transport::Failure;
 
-/// The body of an inference request for every row of `table`, shaped by the model's `inputs`.
+/// One tensor of a request: the input of the model that it is for, its shape, and its cells.
+pub(super) struct Tensor<'a> {
+    pub(super) input: Cow<'a, TensorSpec>,
+    pub(super) shape: Vec<usize>,
+    table: &'a Table,
+    /// Its only column; `None`: all of them, row by row.
+    column: Option<usize>,
+}
+
+/// What a request carries for every row of `table`, shaped by the model's `inputs`.
 ///
 /// Inputs named as the columns become one tensor per column; a single input becomes one matrix; without any metadata a
 /// matrix named `predict` in `FP64`, which `MLServer`'s scikit-learn runtime accepts under any name.
-pub(super) fn infer_body(table: &Table, inputs: &[TensorSpec]) -> Result<Vec<u8>, Failure> {
+pub(super) fn tensors<'a>(table: &'a Table, inputs: &'a [TensorSpec]) -> Result<Vec<Tensor<'a>>, Failure> {
     check_rows(table)?;
-    let mut body = br#"{"id":"pilothouse","inputs":["#.to_vec();
     if let Some(order) = columns_of(table, inputs) {
-        for (index, (input, column)) in inputs.iter().zip(order).enumerate() {
-            if index > 0 {
-                body.push(b',');
+        return inputs.iter().zip(order).map(|(input, column)| column_tensor(table, input, column)).collect();
+    }
+    match inputs {
+        [] => Ok(vec![matrix(table, Cow::Owned(default_input(table)))?]),
+        [input] => Ok(vec![matrix(table, Cow::Borrowed(input))?]),
+        _ => Err(misfit(names_that_differ(table, inputs))),
+    }
+}
+
+impl Tensor<'_> {
+    /// Hands out each value in order, or says which column holds one that the input does not take.
+    pub(super) fn each(&self, mut take: impl FnMut(Value<'_>) -> Result<(), String>) -> Result<(), Failure> {
+        let kind = Datatype::of(&self.input.datatype);
+        let mut one = |row: &[Cell], column: usize| {
+            kind.value(&row[column]).and_then(&mut take).map_err(|why| {
+                let (column, input) = (&self.table.columns[column].name, &self.input);
+                misfit(format!(
+                    "the column `{column}` holds {why}, and the model's input `{}` takes {}",
+                    input.name, input.datatype
+                ))
+            })
+        };
+        for row in &self.table.rows {
+            match self.column {
+                Some(column) => one(row, column)?,
+                None => (0..row.len()).try_for_each(|column| one(row, column))?,
             }
-            write_column(&mut body, table, input, column)?;
         }
-    } else {
-        match inputs {
-            [] => write_matrix(&mut body, table, &default_input(table))?,
-            [input] => write_matrix(&mut body, table, input)?,
-            _ => return Err(misfit(names_that_differ(table, inputs))),
+        Ok(())
+    }
+}
+
+/// The body of an inference request over REST.
+pub(super) fn infer_body(table: &Table, inputs: &[TensorSpec]) -> Result<Vec<u8>, Failure> {
+    let mut body = br#"{"id":"pilothouse","inputs":["#.to_vec();
+    for (index, tensor) in tensors(table, inputs)?.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
         }
+        write_tensor(&mut body, tensor)?;
     }
     body.extend_from_slice(b"]}");
     Ok(body)
@@ -91,7 +129,7 @@ pub(super) fn names_that_differ(table: &Table, inputs: &[TensorSpec]) -> String 
     text
 }
 
-fn write_column(body: &mut Vec<u8>, table: &Table, input: &TensorSpec, column: usize) -> Result<(), Failure> {
+fn column_tensor<'a>(table: &'a Table, input: &'a TensorSpec, column: usize) -> Result<Tensor<'a>, Failure> {
     // [-1] means one value per row; any further dimension must hold exactly one.
     let shape = if input.shape.len() == 1 { vec![table.rows.len()] } else { vec![table.rows.len(), 1] };
     if input.shape.iter().skip(1).any(|&size| !matches!(size, -1 | 1)) {
@@ -100,8 +138,7 @@ fn write_column(body: &mut Vec<u8>, table: &Table, input: &TensorSpec, column: u
             input.name, input.shape
         )));
     }
-    let cells = table.rows.iter().map(|row| (&row[column], column));
-    write_tensor(body, table, input, &shape, cells)
+    Ok(Tensor { input: Cow::Borrowed(input), shape, table, column: Some(column) })
 }
 
 /// A single input takes as many values per row as the table has columns, where its shape says how many.
@@ -121,42 +158,52 @@ pub(super) fn check_width(table: &Table, input: &TensorSpec) -> Result<(), Failu
     Ok(())
 }
 
-fn write_matrix(body: &mut Vec<u8>, table: &Table, input: &TensorSpec) -> Result<(), Failure> {
-    check_width(table, input)?;
-    let width = table.columns.len();
-    let cells = table.rows.iter().flat_map(|row| row.iter().zip(0..));
-    write_tensor(body, table, input, &[table.rows.len(), width], cells)
+fn matrix<'a>(table: &'a Table, input: Cow<'a, TensorSpec>) -> Result<Tensor<'a>, Failure> {
+    check_width(table, &input)?;
+    Ok(Tensor { shape: vec![table.rows.len(), table.columns.len()], input, table, column: None })
 }
 
-fn write_tensor<'a>(
-    body: &mut Vec<u8>,
-    table: &Table,
-    input: &TensorSpec,
-    shape: &[usize],
-    cells: impl Iterator<Item = (&'a Cell, usize)>,
-) -> Result<(), Failure> {
-    let kind = Datatype::of(&input.datatype);
+fn write_tensor(body: &mut Vec<u8>, tensor: &Tensor<'_>) -> Result<(), Failure> {
     body.extend_from_slice(br#"{"name":"#);
-    write_text(body, &input.name);
+    write_text(body, &tensor.input.name);
     body.extend_from_slice(br#","shape":"#);
-    write_list(body, shape, |out, size| out.extend_from_slice(size.to_string().as_bytes()));
+    write_list(body, &tensor.shape, |out, size| out.extend_from_slice(size.to_string().as_bytes()));
     body.extend_from_slice(br#","datatype":"#);
-    write_text(body, &input.datatype);
-    body.extend_from_slice(br#","data":"#);
-    let mut problem = None;
-    write_list(body, cells, |out, (cell, column)| {
-        if let Err(why) = kind.write(out, cell)
-            && problem.is_none()
-        {
-            problem = Some(format!("the column `{}` holds {why}", table.columns[column].name));
+    write_text(body, &tensor.input.datatype);
+    body.extend_from_slice(br#","data":["#);
+    let mut is_first = true;
+    tensor.each(|value| {
+        if !std::mem::take(&mut is_first) {
+            body.push(b',');
         }
-    });
-    body.push(b'}');
-    match problem {
-        Some(problem) => {
-            Err(misfit(format!("{problem}, and the model's input `{}` takes {}", input.name, input.datatype)))
+        value.write(body);
+        Ok(())
+    })?;
+    body.extend_from_slice(b"]}");
+    Ok(())
+}
+
+/// A cell as a data type takes it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value<'a> {
+    Number(f64),
+    Integer(i64),
+    Bool(bool),
+    Text(Cow<'a, str>),
+    Missing,
+}
+
+impl Value<'_> {
+    /// Appends it as JSON.
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Number(number) => write_number(out, *number),
+            Self::Integer(integer) => out.extend_from_slice(integer.to_string().as_bytes()),
+            Self::Bool(bool) => out.extend_from_slice(if *bool { b"true" } else { b"false" }),
+            Self::Text(text) => write_text(out, text),
+            // NumPy reads `null` as NaN in a tensor of floats.
+            Self::Missing => out.extend_from_slice(b"null"),
         }
-        None => Ok(()),
     }
 }
 
@@ -181,25 +228,26 @@ impl Datatype {
         }
     }
 
-    /// Appends a cell, or says what it holds that this type does not take.
-    pub(super) fn write(self, out: &mut Vec<u8>, cell: &Cell) -> Result<(), String> {
+    /// A cell as this type takes it, or what it holds that it does not take.
+    pub(super) fn value(self, cell: &Cell) -> Result<Value<'_>, String> {
         match (self, cell) {
-            // NumPy reads `null` as NaN in a tensor of floats.
-            (Self::Any, _)
-            | (Self::Float, Cell::Number(_) | Cell::Missing)
-            | (Self::Bytes, Cell::Text(_) | Cell::Missing) => write_cell(out, cell),
+            (Self::Any | Self::Float | Self::Bytes, Cell::Missing) => Ok(Value::Missing),
+            (Self::Any | Self::Float, Cell::Number(number)) => Ok(Value::Number(*number)),
+            (Self::Any | Self::Bytes, Cell::Text(text)) => Ok(Value::Text(Cow::Borrowed(text))),
             (Self::Integer, Cell::Number(number)) if number.fract() == 0.0 && number.abs() < 9.0e15 => {
-                out.extend_from_slice((*number as i64).to_string().as_bytes());
+                Ok(Value::Integer(*number as i64))
             }
-            (Self::Bool, Cell::Number(number)) if [0.0, 1.0].contains(number) => {
-                out.extend_from_slice(if *number > 0.5 { b"true" } else { b"false" });
-            }
-            (Self::Bytes, Cell::Number(number)) => write_text(out, &number.to_string()),
-            (_, Cell::Number(number)) => return Err(format!("the number {number}")),
-            (_, Cell::Text(text)) => return Err(format!("the text `{text}`")),
-            (_, Cell::Missing) => return Err("a missing value".into()),
+            (Self::Bool, Cell::Number(number)) if [0.0, 1.0].contains(number) => Ok(Value::Bool(*number > 0.5)),
+            (Self::Bytes, Cell::Number(number)) => Ok(Value::Text(Cow::Owned(number.to_string()))),
+            (_, Cell::Number(number)) => Err(format!("the number {number}")),
+            (_, Cell::Text(text)) => Err(format!("the text `{text}`")),
+            (_, Cell::Missing) => Err("a missing value".into()),
         }
-        Ok(())
+    }
+
+    /// Appends a cell as JSON, or says what it holds that this type does not take.
+    pub(super) fn write(self, out: &mut Vec<u8>, cell: &Cell) -> Result<(), String> {
+        self.value(cell).map(|value| value.write(out))
     }
 }
 

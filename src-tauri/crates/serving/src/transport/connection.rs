@@ -1,6 +1,6 @@
 //! One TCP connection to one origin, with the time of each step that opened it.
 //!
-//! What it hides: the way there, TLS, hyper's handshake. What must stay true: the task that drives a connection ends with
+//! What it hides: the way there, TLS, the handshakes of hyper and h2. What must stay true: the task that drives a connection ends with
 //! its slot; a phase is recorded only if it was reached, and the phase in which opening failed holds the time until the
 //! failure.
 
@@ -18,7 +18,9 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use url::Url;
 
+use super::Wire;
 use super::failure::{self, Failure};
+use super::http2;
 use super::redirect::same_origin;
 use super::tcp::{micros, timed_out};
 use super::timed_io::{IoMarks, TimedIo};
@@ -41,15 +43,24 @@ impl ConnectionSlot {
 /// An open connection.
 pub(super) struct Connection {
     origin: Url,
-    pub(super) sender: SendRequest<Full<Bytes>>,
+    pub(super) sender: Sender,
     pub(super) marks: Arc<IoMarks>,
     pub(super) forwarding_proxy: Option<ForwardingProxy>,
     driver: JoinHandle<()>,
 }
 
+/// What requests are handed to.
+pub(super) enum Sender {
+    Http1(SendRequest<Full<Bytes>>),
+    Http2(h2::client::SendRequest<Bytes>),
+}
+
 impl Connection {
     pub(super) fn is_open(&self) -> bool {
-        !self.sender.is_closed()
+        match &self.sender {
+            Sender::Http1(sender) => !sender.is_closed(),
+            Sender::Http2(_) => !self.driver.is_finished(),
+        }
     }
 
     /// Whether the last request has left entirely. A server may answer before it has read all of it; then the rest
@@ -58,8 +69,8 @@ impl Connection {
         self.marks.sent().is_some()
     }
 
-    pub(super) fn leads_to(&self, url: &Url) -> bool {
-        same_origin(&self.origin, url)
+    pub(super) fn leads_to(&self, url: &Url, wire: Wire) -> bool {
+        same_origin(&self.origin, url) && matches!(self.sender, Sender::Http2(_)) == (wire == Wire::Grpc)
     }
 
     pub(super) fn proxy_authorization(&self) -> Option<&HeaderValue> {
@@ -73,9 +84,10 @@ impl Drop for Connection {
     }
 }
 
-/// Opens a connection towards `url` before `deadline`.
+/// Opens a connection towards `url` before `deadline`, over which `wire` is spoken.
 pub(super) async fn open(
     url: &Url,
+    wire: Wire,
     way: &Way,
     tls: &TlsProfile,
     deadline: Instant,
@@ -88,23 +100,32 @@ pub(super) async fn open(
     } else {
         None
     };
-    let Reached { stream, forwarding_proxy } = way.reach(url, tls, deadline, phases).await?;
+    let Reached { stream, forwarding_proxy } = match wire {
+        Wire::Http1 => way.reach(url, tls, deadline, phases).await?,
+        // No proxy forwards single requests of HTTP/2: it opens a tunnel, as for https.
+        Wire::Grpc => way.reach(&as_https(url), tls, deadline, phases).await?,
+    };
     let stream: Box<dyn Stream> = match tls_config {
         None => stream,
         Some(config) => {
             let started = Instant::now();
             let name = server_name(url.host_str().unwrap_or_default(), &place)?;
-            let shaken = timeout_at(deadline, TlsConnector::from(config).connect(name, stream)).await;
+            let connector = TlsConnector::from(wire.offered(config));
+            let shaken = timeout_at(deadline, connector.connect(name, stream)).await;
             phases.tls = Some(micros(started.elapsed()));
             let stream = shaken
                 .map_err(|_| timed_out("the TLS handshake did not finish", &place))?
-                .map_err(|error| failure::of_tls(&error, &place))?;
+                .map_err(|error| failure::of_tls(&error, &place, wire))?;
             Box::new(stream)
         }
     };
 
     let marks = Arc::new(IoMarks::new());
     let timed = TimedIo::new(stream, Arc::clone(&marks));
+    if wire == Wire::Grpc {
+        let (sender, driver) = http2::greet(timed, &marks, &place, deadline).await?;
+        return Ok(Connection { origin: url.clone(), sender: Sender::Http2(sender), marks, forwarding_proxy, driver });
+    }
     // A head of more than 64 KiB is refused; hyper's own default would be 400 KiB.
     let (sender, connection) = http1::Builder::new()
         .max_header_size(64 * 1024)
@@ -115,7 +136,16 @@ pub(super) async fn open(
         // The error reaches whoever waits for the answer; here it only ends the task.
         let _ = connection.await;
     });
-    Ok(Connection { origin: url.clone(), sender, marks, forwarding_proxy, driver })
+    Ok(Connection { origin: url.clone(), sender: Sender::Http1(sender), marks, forwarding_proxy, driver })
+}
+
+/// The same place under the scheme for which every way is a tunnel.
+fn as_https(url: &Url) -> Url {
+    let (mut tunnelled, port) = (url.clone(), url.port_or_known_default());
+    // Neither can fail: both schemes are special, and the URL names a host.
+    let _ = tunnelled.set_scheme("https");
+    let _ = tunnelled.set_port(port);
+    tunnelled
 }
 
 /// The name that a certificate must be for; an IPv6 address may stand in brackets.

@@ -11,39 +11,41 @@ use http::header::{
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::SendRequest;
 use pilothouse_domain::{Phases, TargetFailure, UnknownReason};
 use tokio::time::{Instant, timeout_at};
 use url::{Position, Url};
 
 use super::body::{BodyCollector, BodyProblem};
-use super::connection::{self, Connection, ConnectionSlot, authority};
+use super::connection::{self, Connection, ConnectionSlot, Sender, authority};
 use super::failure::{self, Failure};
 use super::redirect::{Step, next_step};
 use super::tcp::micros;
 use super::timed_io::IoMarks;
-use super::{BodyObserver, Exchange, ExchangeRequest, Limits, Transport, Unobserved};
+use super::{BodyObserver, Exchange, ExchangeRequest, Limits, Transport, Unobserved, Wire};
 use crate::credential::Authorization;
+use crate::grpc;
 
-const AGENT: HeaderValue = HeaderValue::from_static(crate::USER_AGENT);
+pub(super) const AGENT: HeaderValue = HeaderValue::from_static(crate::USER_AGENT);
 /// The content type of every body that names no other.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ACCEPTED: HeaderValue = HeaderValue::from_static("application/json, */*;q=0.1");
 const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate");
 
 /// A complete answer of one hop.
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
 }
 
 /// Why a hop gave no answer.
-struct HopFailure {
-    failure: Failure,
-    status: Option<StatusCode>,
-    headers: HeaderMap,
+pub(super) struct HopFailure {
+    pub(super) failure: Failure,
+    pub(super) status: Option<StatusCode>,
+    pub(super) headers: HeaderMap,
     /// The connection was lost before any byte of the answer.
-    lost_unanswered: bool,
+    pub(super) lost_unanswered: bool,
 }
 
 impl Transport {
@@ -60,15 +62,7 @@ impl Transport {
         limits: &Limits,
         observer: &mut dyn BodyObserver,
     ) -> Exchange {
-        let mut exchange = Exchange {
-            phases: Phases::default(),
-            total_us: None,
-            reused: false,
-            status: None,
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-            failure: None,
-        };
+        let mut exchange = Exchange::begun();
         if request.url.scheme() == "https"
             && let Err(error) = request.tls.config().await
         {
@@ -92,7 +86,10 @@ impl Transport {
                 exchange.failure = Some(hop.failure);
             }
         }
-        exchange
+        match request.wire {
+            Wire::Http1 => exchange,
+            Wire::Grpc => grpc::settled(exchange, &authority(request.url)),
+        }
     }
 
     /// Follows redirects to the final answer.
@@ -110,7 +107,10 @@ impl Transport {
             || limits.stay_at_origin;
         let mut url = request.credential.map_or_else(|| request.url.clone(), |credential| credential.url(request.url));
         let mut method = request.method.clone();
-        let mut body = request.body.cloned();
+        let mut body = match request.wire {
+            Wire::Http1 => request.body.cloned(),
+            Wire::Grpc => Some(grpc::framed(request.body)),
+        };
         let mut elsewhere = ConnectionSlot::default();
         let mut hops = 0;
         loop {
@@ -123,6 +123,10 @@ impl Transport {
             add_phases(&mut exchange.phases, &phases);
             exchange.reused = reused && (hops == 0 || exchange.reused);
             let answer = answer?;
+            if request.wire == Wire::Grpc {
+                // gRPC knows no redirects; what an answer of 302 means is told with the others.
+                return Ok(answer);
+            }
             match next_step(answer.status, answer.headers.get(LOCATION), &url, hops, must_stay) {
                 Step::Answer => return Ok(answer),
                 Step::Follow { url: next, as_get } => {
@@ -156,7 +160,10 @@ impl Transport {
         phases: &mut Phases,
         observer: &mut dyn BodyObserver,
     ) -> (Result<Answer, HopFailure>, bool) {
-        let kept = slot.connection.take().filter(|kept| !hop.request.fresh && kept.is_open() && kept.leads_to(hop.url));
+        let kept = slot
+            .connection
+            .take()
+            .filter(|kept| !hop.request.fresh && kept.is_open() && kept.leads_to(hop.url, hop.request.wire));
         if let Some(mut connection) = kept {
             match hop.send(&mut connection, phases, observer).await {
                 Ok(answer) => {
@@ -169,7 +176,8 @@ impl Transport {
         }
 
         let connect_deadline = (Instant::now() + hop.limits.connect).min(hop.deadline);
-        let opened = connection::open(hop.url, &self.way, hop.request.tls, connect_deadline, phases).await;
+        let opened =
+            connection::open(hop.url, hop.request.wire, &self.way, hop.request.tls, connect_deadline, phases).await;
         let mut connection = match opened {
             Ok(connection) => connection,
             Err(failure) => {
@@ -187,17 +195,29 @@ impl Transport {
 }
 
 /// One hop's request and limits.
-struct Hop<'a> {
-    url: &'a Url,
-    method: &'a Method,
-    body: Option<&'a Bytes>,
-    request: ExchangeRequest<'a>,
-    limits: &'a Limits,
-    deadline: Instant,
+pub(super) struct Hop<'a> {
+    pub(super) url: &'a Url,
+    pub(super) method: &'a Method,
+    pub(super) body: Option<&'a Bytes>,
+    pub(super) request: ExchangeRequest<'a>,
+    pub(super) limits: &'a Limits,
+    pub(super) deadline: Instant,
 }
 
 impl Hop<'_> {
     async fn send(
+        &self,
+        connection: &mut Connection,
+        phases: &mut Phases,
+        observer: &mut dyn BodyObserver,
+    ) -> Result<Answer, HopFailure> {
+        if let Some(sender) = connection.http2() {
+            return self.send_http2(sender, &connection.marks, phases).await;
+        }
+        self.send_http1(connection, phases, observer).await
+    }
+
+    async fn send_http1(
         &self,
         connection: &mut Connection,
         phases: &mut Phases,
@@ -211,7 +231,10 @@ impl Hop<'_> {
             lost_unanswered,
         };
         let request = self.build(connection).map_err(|failure| fail(failure, false))?;
-        match timeout_at(self.deadline, connection.sender.ready()).await {
+        let Sender::Http1(sender) = &mut connection.sender else {
+            return Err(fail(Failure::ours(UnknownReason::Internal, "a connection changed what it speaks"), false));
+        };
+        match timeout_at(self.deadline, sender.ready()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(fail(failure::of_exchange(&error, &place, None), true)),
             Err(_) => return Err(fail(total_timeout(&place), false)),
@@ -220,7 +243,7 @@ impl Hop<'_> {
         connection.marks.reset();
         let started = Instant::now();
         observer.request_starts(started);
-        let head = self.head(connection, request).await;
+        let head = self.head(sender, &connection.marks, request).await;
         let sent = connection.marks.sent().map(Instant::from_std);
         let first = connection.marks.first_read().map(Instant::from_std);
         phases.send = Some(micros(sent.unwrap_or_else(Instant::now).min(first.unwrap_or_else(Instant::now)) - started));
@@ -307,13 +330,13 @@ impl Hop<'_> {
     /// Waits for the answer's head under the first-byte and total limits.
     async fn head(
         &self,
-        connection: &mut Connection,
+        sender: &mut SendRequest<Full<Bytes>>,
+        marks: &IoMarks,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, HeadFailure> {
-        let marks = std::sync::Arc::clone(&connection.marks);
-        let mut answer = std::pin::pin!(connection.sender.send_request(request));
+        let mut answer = std::pin::pin!(sender.send_request(request));
         loop {
-            let wake = self.next_limit(&marks);
+            let wake = self.next_limit(marks);
             if let Ok(result) = timeout_at(wake, &mut answer).await {
                 return result.map_err(HeadFailure::Http);
             }
@@ -324,10 +347,7 @@ impl Hop<'_> {
             }
             let waited_since = marks.sent().map(Instant::from_std).filter(|_| marks.first_read().is_none());
             if waited_since.is_some_and(|sent| now >= sent + self.limits.first_byte) {
-                return Err(HeadFailure::Limit(Failure::target(
-                    TargetFailure::FirstByteTimeout,
-                    format!("{place} sent no byte within {} ms", self.limits.first_byte.as_millis()),
-                )));
+                return Err(HeadFailure::Limit(first_byte_timeout(&place, self.limits)));
             }
         }
     }
@@ -390,14 +410,19 @@ enum HeadFailure {
     Http(hyper::Error),
 }
 
-fn total_timeout(place: &str) -> Failure {
+pub(super) fn first_byte_timeout(place: &str, limits: &Limits) -> Failure {
+    let waited = limits.first_byte.as_millis();
+    Failure::target(TargetFailure::FirstByteTimeout, format!("{place} sent no byte within {waited} ms"))
+}
+
+pub(super) fn total_timeout(place: &str) -> Failure {
     Failure::target(
         TargetFailure::TotalTimeout,
         format!("the answer of {place} did not end within the total time limit"),
     )
 }
 
-fn body_failure(problem: &BodyProblem, place: &str) -> Failure {
+pub(super) fn body_failure(problem: &BodyProblem, place: &str) -> Failure {
     match problem {
         BodyProblem::TooLarge(limit) => Failure::target(
             TargetFailure::ResponseTooLarge,

@@ -9,7 +9,13 @@ use std::net::UdpSocket;
 
 use pilothouse_domain::{Outcome, TargetFailure, UnknownReason};
 
+use super::Wire;
 use crate::text::{DETAIL_LIMIT, one_line};
+
+/// The server would have answered over HTTP/2.
+const HTTP2_ALONE: &str = "speaks HTTP/2 alone on this port, as gRPC does; give the address of its REST port";
+/// The same over TLS.
+const HTTP2_OVER_TLS: &str = "does not speak HTTP/1.1 over TLS; give the address of its REST port";
 
 /// Why an exchange failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +41,11 @@ impl Failure {
             self.outcome,
             Outcome::TargetFailed(TargetFailure::Unreachable) | Outcome::Unknown(UnknownReason::NoNetwork)
         )
+    }
+
+    /// Whether the server speaks HTTP/2 where HTTP/1.1 was tried.
+    pub(crate) fn wants_http2(&self) -> bool {
+        self.detail.ends_with(HTTP2_ALONE) || self.detail.ends_with(HTTP2_OVER_TLS)
     }
 
     /// A failure on the way to a proxy is neither the target's nor (as far as we can say) the network's.
@@ -105,11 +116,19 @@ pub(crate) fn of_connect(error: &io::Error, place: &str, network_is_up: bool) ->
 }
 
 /// The TLS handshake failed.
-pub(crate) fn of_tls(error: &io::Error, place: &str) -> Failure {
+pub(crate) fn of_tls(error: &io::Error, place: &str, wire: Wire) -> Failure {
     if let Some(failure) = of_own_resources(error) {
         return failure;
     }
     match rustls_error(error) {
+        // RFC 7301 §3.2: none of the protocols that we offered; we offer a single one.
+        Some(rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)) => {
+            let other = match wire {
+                Wire::Http1 => HTTP2_OVER_TLS,
+                Wire::Grpc => "does not speak HTTP/2 over TLS; give the address of its gRPC port",
+            };
+            Failure::target(TargetFailure::TlsFailed, format!("{place} {other}"))
+        }
         Some(tls) => of_rustls(tls, place),
         None if is_lost(error.kind()) => Failure::target(
             TargetFailure::TlsFailed,
@@ -128,11 +147,6 @@ fn of_rustls(error: &rustls::Error, place: &str) -> Failure {
         rustls::Error::InvalidMessage(_) => {
             Failure::target(TargetFailure::TlsFailed, format!("{place} does not speak TLS; is it a http:// address?"))
         }
-        // RFC 7301 §3.2: none of the protocols that we offered; we offer HTTP/1.1 alone.
-        rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol) => Failure::target(
-            TargetFailure::TlsFailed,
-            format!("{place} does not speak HTTP/1.1 over TLS; give the address of its REST port"),
-        ),
         rustls::Error::AlertReceived(alert) => {
             Failure::target(TargetFailure::TlsFailed, format!("{place} refused the TLS connection: {alert:?}"))
         }
@@ -190,6 +204,47 @@ pub(crate) fn of_exchange(error: &hyper::Error, place: &str, begin: Begin) -> Fa
     }
 }
 
+/// An exchange over HTTP/2 failed; `begin` is what the other side said first on the connection.
+pub(crate) fn of_http2(error: &h2::Error, place: &str, begin: Begin) -> Failure {
+    if let Some(io) = error.get_io() {
+        if let Some(failure) = of_own_resources(io) {
+            return failure;
+        }
+        if let Some(tls) = rustls_error(io) {
+            return of_rustls(tls, place);
+        }
+    }
+    if let Some(other) = begin.and_then(not_http2) {
+        return Failure::target(TargetFailure::BodyMalformed, format!("{place} {other}"));
+    }
+    match error.reason() {
+        // "gRPC over HTTP2", Errors: what a server that is asked too much says.
+        Some(h2::Reason::ENHANCE_YOUR_CALM) if error.is_remote() => {
+            Failure::target(TargetFailure::RateLimited, format!("{place} says it is asked too much: {error}"))
+        }
+        Some(_) if error.is_library() => {
+            Failure::target(TargetFailure::BodyMalformed, format!("{place} does not answer in HTTP/2: {error}"))
+        }
+        Some(_) => Failure::target(TargetFailure::ConnectionReset, format!("{place} gave up the call: {error}")),
+        None if error.is_io() => {
+            Failure::target(TargetFailure::ConnectionReset, format!("{place} closed the connection without an answer"))
+        }
+        None => Failure::ours(UnknownReason::Internal, format!("the call to {place} could not be made: {error}")),
+    }
+}
+
+/// What is spoken instead of HTTP/2, where the first bytes tell.
+fn not_http2(begin: [u8; 8]) -> Option<&'static str> {
+    match begin {
+        [b'H', b'T', b'T', b'P', b'/', b'1', ..] => {
+            Some("speaks HTTP/1.1 on this port and not gRPC; give the address of its gRPC port")
+        }
+        [b'S', b'S', b'H', b'-', ..] => Some("speaks SSH and not gRPC; is it the right port?"),
+        [0x15 | 0x16, 0x03, ..] => Some("speaks TLS on this port; begin the address with grpcs://"),
+        _ => None,
+    }
+}
+
 /// What is spoken instead of HTTP/1.1, where the first bytes of an answer tell.
 fn other_protocol(begin: [u8; 8]) -> Option<&'static str> {
     match begin {
@@ -198,9 +253,7 @@ fn other_protocol(begin: [u8; 8]) -> Option<&'static str> {
         [0x15 | 0x16, 0x03, ..] => Some("speaks TLS on this port; begin the address with https://"),
         // RFC 9113 §4.1: a frame of SETTINGS or GOAWAY on stream 0, not longer than the smallest limit of frames. A gRPC
         // server says that first.
-        [0, _, _, 0x04 | 0x07, _, 0, 0, 0] => {
-            Some("speaks HTTP/2 alone on this port, as gRPC does; give the address of its REST port")
-        }
+        [0, _, _, 0x04 | 0x07, _, 0, 0, 0] => Some(HTTP2_ALONE),
         _ => None,
     }
 }
@@ -288,7 +341,7 @@ mod tests {
         let expect = Outcome::Unknown(UnknownReason::Internal);
         assert_eq!(of_dns(&error, "h", true).outcome, expect);
         assert_eq!(of_connect(&error, "h:1", true).outcome, expect);
-        assert_eq!(of_tls(&error, "h:1").outcome, expect);
+        assert_eq!(of_tls(&error, "h:1", Wire::Http1).outcome, expect);
     }
 
     #[test]

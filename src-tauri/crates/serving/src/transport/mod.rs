@@ -12,6 +12,7 @@ mod connection;
 pub mod control_client;
 mod exchange;
 pub mod failure;
+mod http2;
 mod proxy;
 mod redirect;
 mod resolve;
@@ -41,6 +42,7 @@ pub use self::tls::TlsProfile;
 use self::tls::TrustStore;
 use self::way::Way;
 use crate::credential::{Authorization, TokenCache};
+use crate::grpc::GrpcCode;
 use crate::{ClientIdentity, ServingError};
 
 /// Settings of a [`Transport`].
@@ -155,6 +157,31 @@ impl From<&ProbeConfig> for Limits {
     }
 }
 
+/// What is spoken over a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wire {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// gRPC: one message each way, over HTTP/2 from the first byte. Without TLS that is known beforehand ("prior
+    /// knowledge", RFC 9113 §3.3), with TLS it is agreed upon (ALPN `h2`).
+    Grpc,
+}
+
+impl Wire {
+    /// The TLS configuration that offers this and nothing else.
+    fn offered(self, config: Arc<rustls::ClientConfig>) -> Arc<rustls::ClientConfig> {
+        match self {
+            Self::Http1 => config,
+            Self::Grpc => {
+                let mut config = Arc::unwrap_or_clone(config);
+                config.alpn_protocols = vec![b"h2".to_vec()];
+                Arc::new(config)
+            }
+        }
+    }
+}
+
 /// One request.
 #[derive(Clone, Copy)]
 pub struct ExchangeRequest<'a> {
@@ -175,6 +202,8 @@ pub struct ExchangeRequest<'a> {
     pub tls: &'a TlsProfile,
     /// Whether a kept connection is not used even if there is one.
     pub fresh: bool,
+    /// What is spoken. For [`Wire::Grpc`] the body is a message without its frame.
+    pub wire: Wire,
 }
 
 /// Sees an answer of success while it comes. What it sees last counts: a kept connection that turns out closed is replaced
@@ -208,7 +237,8 @@ impl BodyObserver for Unobserved {
     fn piece(&mut self, _bytes: &[u8], _at: Instant) {}
 }
 
-/// What came of one request.
+/// What came of one request. Of a call of gRPC the body is the message, without its frame, or what the server said
+/// instead of one.
 #[derive(Debug, Clone)]
 pub struct Exchange {
     /// Time per phase; summed over redirects. The phase in which the exchange failed holds the time until then.
@@ -217,12 +247,36 @@ pub struct Exchange {
     pub total_us: Option<u32>,
     /// Whether a kept-alive connection was used.
     pub reused: bool,
-    /// The final answer's status, if its head came.
+    /// The final answer's status, if its head came. For a call of gRPC the one that belongs to its code, so that both are
+    /// judged alike.
     pub status: Option<u16>,
-    /// The final answer's headers.
+    /// The code of a call of gRPC, if one came.
+    pub grpc_code: Option<GrpcCode>,
+    /// The final answer's headers; behind them its trailers, where gRPC is spoken.
     pub headers: HeaderMap,
     /// The final answer's body, decoded; empty after a failure.
     pub body: Bytes,
     /// Why there is no complete answer. An answer of any status is complete.
     pub failure: Option<Failure>,
+}
+
+impl Exchange {
+    /// One that begins.
+    pub(crate) fn begun() -> Self {
+        Self {
+            phases: Phases::default(),
+            total_us: None,
+            reused: false,
+            status: None,
+            grpc_code: None,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            failure: None,
+        }
+    }
+
+    /// The status of HTTP that came, to be shown. gRPC answers every call with 200, which says nothing of it.
+    pub fn http_status(&self) -> Option<u16> {
+        self.status.filter(|_| self.grpc_code.is_none())
+    }
 }

@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
 pub(crate) use self::rules::ProxyRules;
+use super::Wire;
 use super::connection::{authority, server_name};
 use super::failure::{self, Failure};
 use super::tcp::{self, micros};
@@ -93,7 +94,7 @@ pub(super) async fn reach(
             Some(config) => {
                 let name = server_name(route.host.as_str(), &place).map_err(Failure::of_proxy)?;
                 let shaken = TlsConnector::from(config).connect(name, tcp).await;
-                Box::new(shaken.map_err(|error| failure::of_tls(&error, &place).of_proxy())?)
+                Box::new(shaken.map_err(|error| failure::of_tls(&error, &place, Wire::Http1).of_proxy())?)
             }
         };
         match route.kind {

@@ -18,6 +18,9 @@ pub(crate) struct IoMarks {
     base: Instant,
     /// Nanoseconds after `base`, plus one; 0: not yet.
     sent: AtomicU64,
+    /// Bytes written since the request began, and how many of them make it complete; 0: whatever is written.
+    written: AtomicU64,
+    complete_at: AtomicU64,
     first_read: AtomicU64,
     /// The first eight bytes of the answer, zeros after its end; they tell what is spoken where it is not HTTP.
     first_bytes: AtomicU64,
@@ -28,6 +31,8 @@ impl IoMarks {
         Self {
             base: Instant::now(),
             sent: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            complete_at: AtomicU64::new(0),
             first_read: AtomicU64::new(0),
             first_bytes: AtomicU64::new(0),
         }
@@ -38,6 +43,16 @@ impl IoMarks {
         self.sent.store(0, Ordering::Relaxed);
         self.first_bytes.store(0, Ordering::Relaxed);
         self.first_read.store(0, Ordering::Release);
+    }
+
+    /// A request with a body of this many bytes begins on a connection that both sides write on at any time (HTTP/2): it
+    /// has left with the first flush after so many bytes, and nothing later is part of it. What was read stays: the other
+    /// side may have spoken first.
+    pub(crate) fn expect(&self, body_bytes: usize) {
+        self.sent.store(0, Ordering::Relaxed);
+        self.written.store(0, Ordering::Relaxed);
+        // A head always goes with the body.
+        self.complete_at.store(body_bytes as u64 + 1, Ordering::Release);
     }
 
     /// When the last part of what has been handed to the socket was; absent until all of it is.
@@ -84,6 +99,21 @@ impl<S> TimedIo<S> {
         if matches!(result, Poll::Ready(Ok(length)) if *length > 0) {
             self.last_write = begun;
         }
+        if let Poll::Ready(Ok(length)) = result {
+            self.marks.written.fetch_add(*length as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// A flush is done: has the request left with it?
+    fn flushed(&mut self) {
+        let complete_at = self.marks.complete_at.load(Ordering::Acquire);
+        let has_left = complete_at == 0
+            || (self.marks.sent.load(Ordering::Relaxed) == 0
+                && self.marks.written.load(Ordering::Relaxed) >= complete_at);
+        if has_left {
+            self.marks.sent.store(self.last_write, Ordering::Release);
+        }
+        self.last_write = 0;
     }
 }
 
@@ -135,8 +165,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedIo<S> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.inner).poll_flush(cx);
         if this.last_write != 0 && matches!(result, Poll::Ready(Ok(()))) {
-            this.marks.sent.store(this.last_write, Ordering::Release);
-            this.last_write = 0;
+            this.flushed();
         }
         result
     }
@@ -169,5 +198,24 @@ mod tests {
         assert_eq!(&marks.first_bytes(), b"answer\0\0");
         marks.reset();
         assert_eq!((marks.sent(), marks.first_read(), marks.first_bytes()), (None, None, [0; 8]));
+    }
+
+    #[tokio::test]
+    async fn a_request_of_a_known_length_has_left_once_and_for_all() {
+        let marks = Arc::new(IoMarks::new());
+        let (near, _far) = tokio::io::duplex(64);
+        let mut timed = TimedIo::new(near, Arc::clone(&marks));
+        marks.expect(6);
+        timed.write_all(b"half").await.unwrap();
+        timed.flush().await.unwrap();
+        assert_eq!(marks.sent(), None, "a head and a part of the body");
+        timed.write_all(b"rest").await.unwrap();
+        timed.flush().await.unwrap();
+        let sent = marks.sent().unwrap();
+        timed.write_all(b"an acknowledgement").await.unwrap();
+        timed.flush().await.unwrap();
+        assert_eq!(marks.sent(), Some(sent), "what the connection says of itself is no part of the request");
+        marks.expect(0);
+        assert_eq!(marks.sent(), None);
     }
 }

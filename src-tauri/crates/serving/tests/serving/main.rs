@@ -8,6 +8,7 @@ mod detection;
 mod faults;
 mod forwards;
 mod generation;
+mod grpc;
 mod hostile;
 mod names;
 mod predictions;

@@ -67,7 +67,7 @@ const RULES: &[Rule] = &[
     },
     // Hyper is also a server: `demo` serves with it.
     Rule {
-        matches: |name| matches!(name, "hyper" | "hyper-util"),
+        matches: |name| matches!(name, "hyper" | "hyper-util" | "h2"),
         allowed: &["pilothouse-serving", "pilothouse-demo", TESTKIT, TESTS],
         free_in_tests: true,
         why: "only `serving` and `control` open client sockets, through one transport module",

@@ -15,7 +15,7 @@ mod litserve;
 mod metrics;
 mod mlflow;
 mod ollama;
-mod open_inference;
+pub(super) mod open_inference;
 mod openai;
 mod ray;
 mod refusal;

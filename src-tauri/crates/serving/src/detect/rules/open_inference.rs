@@ -5,11 +5,11 @@ use serde_json::Value;
 use crate::detect::finding::{CredentialHint, Finding, Need};
 use crate::detect::reply::{Ask, Reply, Seen};
 use crate::detect::{DetectedModel, MAX_MODELS};
-use crate::protocol::read_repository_index;
+use crate::protocol::{IndexEntry, read_repository_index};
 use crate::text::one_line;
 
 /// Models that are asked whether they are ready; an index may say READY for a version that failed to load.
-const ASKED_MODELS: usize = 4;
+pub(in crate::detect) const ASKED_MODELS: usize = 4;
 
 /// `GET /v2` names the server: `{"name", "version", "extensions"}`.
 pub(super) fn server(seen: Seen<'_>) -> Option<Finding> {
@@ -19,6 +19,20 @@ pub(super) fn server(seen: Seen<'_>) -> Option<Finding> {
     if version.is_none() && !has_extensions {
         return None;
     }
+    let mut finding = named(name, version, has_extensions, "v2");
+    let shown = finding.version.as_deref().unwrap_or("without a version");
+    finding.evidence.push(format!("`GET /v2` names itself `{}` {shown}", one_line(name, 40)));
+    models(seen, &mut finding);
+    Some(finding)
+}
+
+/// The server that gives itself this name, over REST or gRPC.
+pub(in crate::detect) fn named(
+    name: &str,
+    version: Option<&str>,
+    has_extensions: bool,
+    protocol: &'static str,
+) -> Finding {
     let lower = name.to_ascii_lowercase();
     let known = ["mlserver", "triton", "kserve"].into_iter().find(|known| lower == *known);
     let is_tame = lower.len() <= 40 && lower.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
@@ -38,12 +52,34 @@ pub(super) fn server(seen: Seen<'_>) -> Option<Finding> {
         (None, true) => 0.95,
         (None, false) => 0.7,
     };
-    let mut finding = Finding::model(&server, title, "v2", confidence);
+    let mut finding = Finding::model(&server, title, protocol, confidence);
     finding.version = version.map(|version| one_line(version, 40));
-    let shown = finding.version.as_deref().unwrap_or("without a version");
-    finding.evidence.push(format!("`GET /v2` names itself `{}` {shown}", one_line(name, 40)));
-    models(seen, &mut finding);
-    Some(finding)
+    finding
+}
+
+/// Models with their versions, from a repository index.
+pub(in crate::detect) fn list(entries: Vec<IndexEntry>, finding: &mut Finding) {
+    // By name, so that a long index is read once.
+    let mut places = std::collections::HashMap::new();
+    for entry in entries {
+        let next = finding.models.len();
+        let place = *places.entry(entry.name.clone()).or_insert(next);
+        if place == next {
+            if next == MAX_MODELS {
+                break;
+            }
+            finding.models.push(DetectedModel::named(entry.name));
+        }
+        let model = &mut finding.models[place];
+        let is_gone = entry.state.as_deref() == Some("UNAVAILABLE");
+        model.versions.extend(entry.version.filter(|version| !version.is_empty() && !is_gone));
+        model.ready = match entry.state.as_deref() {
+            Some("READY") => Some(true),
+            Some(_) => model.ready.or(Some(false)),
+            None => model.ready,
+        };
+    }
+    finding.evidence.push(format!("the repository index lists {} models", finding.models.len()));
 }
 
 /// Models from the repository index, from `KServe`'s V1 list, or from the URL.
@@ -55,27 +91,7 @@ fn models(seen: Seen<'_>, finding: &mut Finding) {
     let index = seen.replies.to(&Ask::repository_index());
     let entries = index.filter(|reply| reply.status == Some(200)).and_then(|reply| read_repository_index(&reply.body));
     if let Some(entries) = entries {
-        // By name, so that a long index is read once.
-        let mut places = std::collections::HashMap::new();
-        for entry in entries {
-            let next = finding.models.len();
-            let place = *places.entry(entry.name.clone()).or_insert(next);
-            if place == next {
-                if next == MAX_MODELS {
-                    break;
-                }
-                finding.models.push(DetectedModel::named(entry.name));
-            }
-            let model = &mut finding.models[place];
-            let is_gone = entry.state.as_deref() == Some("UNAVAILABLE");
-            model.versions.extend(entry.version.filter(|version| !version.is_empty() && !is_gone));
-            model.ready = match entry.state.as_deref() {
-                Some("READY") => Some(true),
-                Some(_) => model.ready.or(Some(false)),
-                None => model.ready,
-            };
-        }
-        finding.evidence.push(format!("the repository index lists {} models", finding.models.len()));
+        list(entries, finding);
     } else if let Some(reply) = index.filter(|reply| matches!(reply.status, Some(401 | 403))) {
         finding.evidence.push(format!("the repository index is restricted ({})", reply.words()));
         finding

@@ -1,0 +1,5 @@
+
+
+bc2State.READY
+
+bc1State.READY

@@ -1,0 +1,4 @@
+
+bc2*/
+predictINT64"
+content_typenp*

@@ -1,0 +1,5 @@
+
+bcsklearn"
+predictFP64ÿÿÿÿÿÿÿÿÿ*
+predictINT64
+ÿÿÿÿÿÿÿÿÿ

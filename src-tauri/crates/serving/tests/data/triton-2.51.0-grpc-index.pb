@@ -1,0 +1,3 @@
+
+
+tumours1READY

@@ -1,0 +1,5 @@
+
+tumours1python"
+rowsFP64ÿÿÿÿÿÿÿÿÿ*
+predictINT64
+ÿÿÿÿÿÿÿÿÿ
