@@ -80,6 +80,7 @@ fn compile(workspace: &Workspace, build: &Path, target: &Path) -> Result<()> {
     make.env("HOME", build).env("CGO_ENABLED", "0").env("GOPROXY", "off").env("GO111MODULE", "off");
     make.env_remove("GOFLAGS");
     process::run(&mut make)?;
+    std::fs::create_dir_all(target).with_context(|| format!("cannot create `{}`", target.display()))?;
     for name in SERVERS {
         let server = source.join("_output/bin").join(name);
         std::fs::copy(&server, target.join(name)).with_context(|| format!("cannot copy `{}`", server.display()))?;
