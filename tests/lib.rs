@@ -7,5 +7,5 @@ mod real_server;
 
 pub use real_server::{
     AwsAccess, DockerEngine, KubernetesCluster, LANGUAGE_KEY, LITSERVE_KEY, RealServer, Registered, RegisteredVersion,
-    pinned,
+    TRITON_KEY, pinned,
 };

@@ -31,6 +31,7 @@ pub use self::environment::pinned;
 pub use self::kubernetes::KubernetesCluster;
 pub use self::language::LANGUAGE_KEY;
 pub use self::mlflow::{Registered, RegisteredVersion};
+pub use self::open_inference::TRITON_KEY;
 use self::process::Guarded;
 pub use self::python_apps::LITSERVE_KEY;
 pub use self::sagemaker::AwsAccess;
@@ -52,6 +53,8 @@ pub struct RealServer {
     pub url: Url,
     /// Where it shows its metrics, if it does.
     pub metrics_url: Option<Url>,
+    /// Where it is reached over gRPC, if it is.
+    pub grpc_url: Option<Url>,
     /// Its working folder: data, logs, model repository.
     folder: TempDir,
     running: Running,
@@ -71,6 +74,8 @@ struct Ready {
     port: u16,
     path: &'static str,
     status: u16,
+    /// A port that must be listened on as well.
+    also: Option<u16>,
 }
 
 /// How a server is started.
@@ -78,11 +83,12 @@ struct Launch {
     command: Command,
     ready: Ready,
     metrics_url: Option<Url>,
+    grpc_url: Option<Url>,
 }
 
 impl Launch {
     fn new(command: Command, port: u16, ready: &'static str) -> Self {
-        Self { command, ready: Ready { port, path: ready, status: 200 }, metrics_url: None }
+        Self { command, ready: Ready { port, path: ready, status: 200, also: None }, metrics_url: None, grpc_url: None }
     }
 
     /// For a server that refuses even its health route without a credential.
@@ -95,9 +101,22 @@ impl Launch {
         self.metrics_url = Some(loopback(port).join(path).expect("a path"));
         self
     }
+
+    fn with_grpc(mut self, port: u16) -> Self {
+        self.grpc_url = Some(loopback(port));
+        self.ready.also = Some(port);
+        self
+    }
 }
 
 impl RealServer {
+    /// The same server, to be reached over gRPC.
+    #[must_use]
+    pub fn over_grpc(mut self) -> Self {
+        self.url = self.grpc_url.clone().expect("the server speaks gRPC");
+        self
+    }
+
     /// Ends it at once, with everything that it started, as a crash or a lost machine would.
     pub fn kill(&mut self) {
         match &mut self.running {
@@ -135,11 +154,11 @@ impl RealServer {
         for _ in 0..PORT_TRIES {
             let folder = TempDir::new().expect("a temporary folder");
             let port = free_port_with_another_two_above();
-            let Launch { command, ready, metrics_url } = launch(port, folder.path());
+            let Launch { command, ready, metrics_url, grpc_url } = launch(port, folder.path());
             let mut process = Guarded::start(&command, folder.path(), &folder.path().join("log"));
             let is_up = answers_in_time(&mut process, &ready);
             let running = Running::Held { command: Box::new(command), ready, process: Some(process) };
-            let server = Self { url: loopback(port), metrics_url, folder, running };
+            let server = Self { url: loopback(port), metrics_url, grpc_url, folder, running };
             if is_up {
                 return server;
             }
@@ -165,7 +184,7 @@ fn answers_in_time(process: &mut Guarded, ready: &Ready) -> bool {
         if process.has_ended() {
             return false;
         }
-        if status_of(ready.port, ready.path) == Some(ready.status) {
+        if status_of(ready.port, ready.path) == Some(ready.status) && ready.also.is_none_or(is_listened_on) {
             return true;
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -198,6 +217,10 @@ fn free_port_with_another_two_above() -> u16 {
 
 fn loopback(port: u16) -> Url {
     format!("http://127.0.0.1:{port}/").parse().expect("a valid URL")
+}
+
+fn is_listened_on(port: u16) -> bool {
+    TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), Duration::from_secs(1)).is_ok()
 }
 
 /// The status of a GET, if there is an answer.

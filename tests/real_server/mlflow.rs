@@ -83,7 +83,7 @@ impl RealServer {
             START_LIMIT.as_secs().to_string(),
         ];
         let running = Running::PidFile { file, restart };
-        let mut server = Self { url: loopback(port), metrics_url: None, folder, running };
+        let mut server = Self { url: loopback(port), metrics_url: None, grpc_url: None, folder, running };
         server.start_again();
         server
     }

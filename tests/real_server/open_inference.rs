@@ -4,18 +4,21 @@ use std::path::{Path, PathBuf};
 
 use super::{Launch, METRICS_PORT_ABOVE, RealServer, SCRIPTS, bring, environment, free_port};
 
+/// The value of the header `triton-grpc-protocol-key`, without which a guarded Triton answers no call of gRPC.
+pub const TRITON_KEY: &str = "triton-key-of-the-tests";
+
 impl RealServer {
     /// An MLServer with the model `bc`: version 1 is good, version 2 bad and, as the highest, the default.
     pub fn mlserver() -> Self {
         Self::start(|port, folder| {
-            let (models, metrics) = (folder.join("models"), port + METRICS_PORT_ABOVE);
+            let (models, metrics, grpc) = (folder.join("models"), port + METRICS_PORT_ABOVE, free_port());
             let mut script = environment::program("mlserver", "python");
             script.arg(format!("{SCRIPTS}/mlserver_models.py")).arg("--out").arg(&models);
-            script.args(["--http-port", &port.to_string(), "--grpc-port", &free_port().to_string()]);
+            script.args(["--http-port", &port.to_string(), "--grpc-port", &grpc.to_string()]);
             environment::run(script.args(["--metrics-port", &metrics.to_string()]));
             let mut command = environment::program("mlserver", "mlserver");
             command.arg("start").arg(models);
-            Launch::new(command, port, "/v2/models/bc/ready").with_metrics(metrics, "metrics")
+            Launch::new(command, port, "/v2/models/bc/ready").with_metrics(metrics, "metrics").with_grpc(grpc)
         })
     }
 
@@ -30,7 +33,30 @@ impl RealServer {
     /// The server is the binary that the `nvidia-pytriton` wheel brings; it needs no GPU. Its stub for the Python backend
     /// is linked against the shared library of the very Python that made the environment.
     pub fn triton() -> Self {
+        Self::triton_with(|_| Vec::new())
+    }
+
+    /// The same, which demands [`TRITON_KEY`] of each call over gRPC.
+    pub fn triton_guarded() -> Self {
+        let guard = "--grpc-restricted-protocol=health,metadata,inference,model-repository:key=";
+        Self::triton_with(|_| vec![format!("{guard}{TRITON_KEY}")])
+    }
+
+    /// The same with this certificate and its key, both PEM, on its port of gRPC.
+    pub fn triton_over_tls(chain: &str, key: &str) -> Self {
+        Self::triton_with(|folder| {
+            let written = [("chain.pem", chain, "cert"), ("key.pem", key, "key")].map(|(name, text, option)| {
+                let file = folder.join(name);
+                std::fs::write(&file, text).expect("a file");
+                format!("--grpc-server-{option}={}", file.display())
+            });
+            [vec!["--grpc-use-ssl=true".to_owned()], written.to_vec()].concat()
+        })
+    }
+
+    fn triton_with(options: impl Fn(&Path) -> Vec<String>) -> Self {
         Self::start(|port, folder| {
+            let grpc = free_port();
             let metrics = port + METRICS_PORT_ABOVE;
             let site_packages = lines_of("import sysconfig; print(sysconfig.get_path('purelib'))").remove(0);
             let [base, version, libraries] = <[String; 3]>::try_from(lines_of(
@@ -54,9 +80,10 @@ impl RealServer {
             command.arg(format!("--model-repository={}", folder.join("models").display()));
             command.arg(format!("--backend-directory={}", folder.join("backends").display()));
             command.args(["--model-control-mode=explicit", "--load-model=tumours", "--exit-on-error=false"]);
-            command.args(["--http-address=127.0.0.1", "--metrics-address=127.0.0.1", "--allow-grpc=false"]);
+            command.args(["--http-address=127.0.0.1", "--metrics-address=127.0.0.1", "--grpc-address=127.0.0.1"]);
             command.args([format!("--http-port={port}"), format!("--metrics-port={metrics}")]);
-            Launch::new(command, port, "/v2/models/tumours/ready").with_metrics(metrics, "metrics")
+            command.arg(format!("--grpc-port={grpc}")).args(options(folder));
+            Launch::new(command, port, "/v2/models/tumours/ready").with_metrics(metrics, "metrics").with_grpc(grpc)
         })
     }
 

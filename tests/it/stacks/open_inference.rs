@@ -1,8 +1,15 @@
 //! MLServer, Triton and KServe, over the Open Inference Protocol V2.
 
-use pilothouse_tests::RealServer;
+use std::sync::Arc;
 
-use super::conformance::{Access, Asked, Detected, Examples, Stack, TWO_TUMOURS, Version, conforms};
+use pilothouse_api::types::AuthDraft;
+use pilothouse_domain::endpoint::Tls;
+use pilothouse_domain::{Outcome, ProbeConfig, Protocol, Target, TargetFailure};
+use pilothouse_serving::{Credential, ModelClient, Transport, TransportConfig, detect};
+use pilothouse_testkit::{Authority, Validity, number_table};
+use pilothouse_tests::{RealServer, TRITON_KEY};
+
+use super::conformance::{Access, Asked, Detected, Examples, SECRET, Stack, TWO_TUMOURS, Version, conforms};
 use super::server_view::{Page, ServerView};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,6 +116,132 @@ async fn kserve_v1() {
         }),
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mlserver_over_grpc() {
+    conforms(&Stack {
+        name: "MLServer over gRPC",
+        start: || RealServer::mlserver().over_grpc(),
+        detected: Some(Detected {
+            protocol: Some("v2_grpc"),
+            server: "mlserver",
+            version: Some(("mlserver", "mlserver")),
+            model: Some(("bc", &["1", "2"])),
+            predict: Some("/inference.GRPCInferenceService/ModelInfer"),
+        }),
+        settings: |_, draft| {
+            draft.protocol = "v2_grpc".into();
+            draft.model = Some("bc".into());
+            draft.model_version = Some("1".into());
+        },
+        access: Access::Open,
+        asked: Asked::Rows(THIRTY_FEATURES),
+        version: Version::Is("1"),
+        metrics: Some(ServerView {
+            server: "MLServer",
+            page: Page::Given,
+            latency: None,
+            told: &["throughput", "compute_time", "cpu", "memory"],
+        }),
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn triton_over_grpc() {
+    conforms(&Stack {
+        name: "Triton over gRPC",
+        start: || RealServer::triton_guarded().over_grpc(),
+        detected: Some(Detected {
+            protocol: Some("v2_grpc"),
+            server: "triton",
+            version: None,
+            model: Some(("tumours", &["1"])),
+            predict: Some("/inference.GRPCInferenceService/ModelInfer"),
+        }),
+        settings: |_, draft| {
+            draft.protocol = "v2_grpc".into();
+            draft.model = Some("tumours".into());
+        },
+        access: Access::Own(|_| {
+            let header = AuthDraft::Header { name: "triton-grpc-protocol-key".into(), secret: SECRET.into() };
+            (header, TRITON_KEY.to_owned())
+        }),
+        asked: Asked::Rows(TWO_TUMOURS),
+        version: Version::Is("1"),
+        metrics: Some(ServerView {
+            server: "Triton",
+            page: Page::Given,
+            latency: Some("mean"),
+            told: &["throughput", "queue_time", "compute_time", "errors", "machine_cpu"],
+        }),
+    })
+    .await;
+}
+
+/// The same rows over both wires: the numbers are the same, one by one, and so are version and metadata.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_wires_give_the_same_numbers() {
+    let same = async |start: fn() -> RealServer, model: &str, examples: &Examples| {
+        let server = tokio::task::spawn_blocking(start).await.unwrap();
+        let table = number_table(examples.columns, examples.rows);
+        let grpc_url = server.grpc_url.clone().unwrap();
+        let mut told = Vec::new();
+        for (url, protocol) in [(&server.url, Protocol::OpenInference), (&grpc_url, Protocol::OpenInferenceGrpc)] {
+            let target = Target { model: Some(model.into()), ..Target::new(url.clone(), protocol) };
+            let transport = Transport::new(TransportConfig { system_proxy: false });
+            let client = ModelClient::new(transport, &target, &ProbeConfig::default(), Credential::None, None).unwrap();
+            let metadata = client.metadata().await.unwrap();
+            let facets = client.facets().await;
+            let states = (facets.live.state, facets.ready.state);
+            let versions = (metadata.server, metadata.versions);
+            told.push((client.predict(&table).await.unwrap(), metadata.inputs, metadata.outputs, versions, states));
+        }
+        assert_eq!(told[0].0.rows.len(), examples.rows.len());
+        assert_eq!(told[0], told[1]);
+    };
+    same(RealServer::mlserver, "bc", &THIRTY_FEATURES).await;
+    same(RealServer::triton, "tumours", &TWO_TUMOURS).await;
+}
+
+/// Triton's own TLS on its port of gRPC, under a private authority.
+#[tokio::test(flavor = "multi_thread")]
+async fn triton_over_grpc_with_tls() {
+    let authority = Authority::new();
+    let certificate = authority.server(&["127.0.0.1"], Validity::Valid);
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, authority.pem()).unwrap();
+    let start = move || RealServer::triton_over_tls(certificate.chain(), certificate.key());
+    let server = tokio::task::spawn_blocking(start).await.unwrap();
+    let port = server.grpc_url.as_ref().unwrap().port().unwrap();
+    let tls = Tls { ca_file: Some(ca_file), ..Tls::default() };
+    let transport = Transport::new(TransportConfig { system_proxy: false });
+    for scheme in ["grpcs", "https"] {
+        let url = format!("{scheme}://127.0.0.1:{port}/").parse().unwrap();
+        let found = detect(&transport, &url, &Credential::None, &tls, None).await.unwrap();
+        assert_eq!(found.protocol, Some(Protocol::OpenInferenceGrpc), "{found:?}");
+        assert_eq!((found.base_url.scheme(), found.server.as_deref()), ("https", Some("triton")));
+    }
+    let url = format!("https://127.0.0.1:{port}/").parse().unwrap();
+    let rows = number_table(TWO_TUMOURS.columns, TWO_TUMOURS.rows);
+    let target = Target { model: Some("tumours".into()), ..Target::new(url, Protocol::OpenInferenceGrpc) };
+    let mut target = Target { tls, probe_input: Some(rows), ..target };
+    let probe = async |target: &Target| {
+        let transport = Arc::clone(&transport);
+        let client = ModelClient::new(transport, target, &ProbeConfig::default(), Credential::None, None).unwrap();
+        client.probe(true).await
+    };
+    let report = probe(&target).await;
+    assert_eq!((report.outcome, report.phases.tls.is_some()), (Outcome::Ok, true), "{report:?}");
+    target.tls = Tls::default();
+    let report = probe(&target).await;
+    assert_eq!(report.outcome, Outcome::TargetFailed(TargetFailure::CertificateInvalid), "{report:?}");
+    // Triton has the standard health service; so it can be watched by that alone.
+    target.tls.ca_file = Some(folder.path().join("ca.pem"));
+    (target.protocol, target.model, target.probe_input) = (Protocol::GrpcHealth, None, None);
+    assert_eq!(probe(&target).await.outcome, Outcome::Ok);
 }
 
 /// The first malignant and the first benign row of the breast cancer data set.

@@ -89,6 +89,16 @@ impl Authority {
 }
 
 impl ServerCertificate {
+    /// The chain, PEM.
+    pub fn chain(&self) -> &str {
+        &self.chain
+    }
+
+    /// The private key, PEM.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Lets in only clients with a certificate of this authority.
     #[must_use]
     pub fn requiring_clients_of(mut self, authority: &Authority) -> Self {

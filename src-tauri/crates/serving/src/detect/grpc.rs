@@ -12,8 +12,8 @@ use super::rules::open_inference::{ASKED_MODELS, list, named};
 use super::{DetectFailure, Detection, detection};
 use crate::protocol::{Call, below};
 use crate::protocol::{
-    HEALTH_CHECK, grpc_index_call, grpc_ready_call, grpc_server_metadata_call, read_grpc_index, read_grpc_ready,
-    read_grpc_server_metadata, read_health_check,
+    HEALTH_CHECK, grpc_index_call, grpc_ready_call, grpc_server_metadata_call, grpc_wanted_header, read_grpc_index,
+    read_grpc_ready, read_grpc_server_metadata, read_health_check,
 };
 use crate::text::{one_line, server_message};
 use crate::transport::Exchange;
@@ -32,7 +32,7 @@ pub(super) async fn recognise(prober: &Prober<'_>, base: &Url, before: usize) ->
         return obstacle(base, failure, requests, "grpc");
     }
     let mut finding = judge(&metadata, &health);
-    if finding.protocol_word == Some("v2_grpc") {
+    if finding.protocol_word == Some("v2_grpc") && finding.needs.is_empty() {
         let left = MAX_REQUESTS.saturating_sub(requests);
         requests += models(prober, base, &index, &mut finding, left).await;
     }
@@ -58,6 +58,15 @@ fn judge(metadata: &Exchange, health: &Exchange) -> Finding {
         finding.predict = Some("/inference.GRPCInferenceService/ModelInfer".into());
         return finding;
     }
+    if let Some(header) = grpc_wanted_header(&server_message(&metadata.body).unwrap_or_default()) {
+        let name = one_line(header, 60);
+        let why = format!(
+            "Triton restricts this protocol and wants the header `{name}` (its option --grpc-restricted-protocol)"
+        );
+        return Finding::model("triton", "NVIDIA Triton", "v2_grpc", 0.9)
+            .saw(format!("`ServerMetadata` over gRPC answered {}", words(metadata)))
+            .needing(Need::credential(CredentialHint::Header { name }, why));
+    }
     if let Some(refusal) = [metadata, health].into_iter().find(|answer| matches!(answer.status, Some(401 | 403))) {
         return locked(refusal);
     }
@@ -81,21 +90,15 @@ fn judge(metadata: &Exchange, health: &Exchange) -> Finding {
 
 /// It speaks gRPC and lets nobody in: what it is can be told with a credential.
 fn locked(refusal: &Exchange) -> Finding {
-    let message = server_message(&refusal.body).unwrap_or_default();
-    let header = message.split_once("expecting header '").and_then(|(_, rest)| rest.split('\'').next());
-    let (credential, why) = match header.map(|header| one_line(header, 60)) {
-        Some(name) => {
-            let why = format!("the server wants the header `{name}`");
-            (CredentialHint::Header { name }, why)
-        }
-        None => (CredentialHint::Bearer, "the server asks for a credential; a bearer token is usual".into()),
-    };
+    let why = "the server asks for a credential; a bearer token is usual";
     let finding = Finding {
         server: "grpc".into(),
         title: "A gRPC server that asks for a credential".into(),
         ..Finding::default()
     };
-    finding.saw(format!("a call over gRPC answered {}", words(refusal))).needing(Need::credential(credential, why))
+    finding
+        .saw(format!("a call over gRPC answered {}", words(refusal)))
+        .needing(Need::credential(CredentialHint::Bearer, why))
 }
 
 /// Lists the models and asks the first of them whether they are ready, by `left` calls at most; gives their number.

@@ -308,6 +308,7 @@ pub(crate) use open_inference::{IndexEntry, read_repository_index};
 pub(crate) use open_inference_grpc::{
     index_call as grpc_index_call, read_index as read_grpc_index, read_server_metadata as read_grpc_server_metadata,
     ready_call as grpc_ready_call, says_ready as read_grpc_ready, server_metadata_call as grpc_server_metadata_call,
+    wanted_header as grpc_wanted_header,
 };
 pub(crate) use vertex::{endpoint_url, model_version as vertex_model_version};
 

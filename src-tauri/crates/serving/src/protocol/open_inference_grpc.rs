@@ -178,6 +178,7 @@ impl ServingProtocol for OpenInferenceGrpc {
             500 if message.is_some_and(|text| text.contains("mlserver.errors.ModelNotFound")) => {
                 Some(TargetFailure::ModelNotFound)
             }
+            503 if message.is_some_and(|text| wanted_header(text).is_some()) => Some(TargetFailure::Forbidden),
             _ => not_ready(status, message, is_health),
         }
     }
@@ -225,6 +226,13 @@ fn read_word(body: &[u8], word: &str) -> Result<(), Failure> {
             Err(Failure::target(TargetFailure::NotReady, format!("the server answered `{word}: false`")))
         }
     }
+}
+
+/// The header that Triton demands for a restricted protocol (its option `--grpc-restricted-protocol`): over gRPC it says
+/// UNAVAILABLE, where over REST it says 403.
+pub(crate) fn wanted_header(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("is restricted, expecting header '")?;
+    rest.split('\'').next().filter(|header| !header.is_empty())
 }
 
 /// Asks who the server is.

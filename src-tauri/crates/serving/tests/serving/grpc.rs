@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use pilothouse_domain::endpoint::Tls;
 use pilothouse_domain::{Cell, FacetState, Outcome, ProbeConfig, Protocol, Target, TargetFailure, UnknownReason};
-use pilothouse_serving::detect::{Need, Role};
+use pilothouse_serving::detect::{CredentialHint, Need, Role};
 use pilothouse_serving::{Credential, HeaderName, detect};
 use pilothouse_testkit::{
     Authority, Behaviour, FakeServer, ForwardProxy, GrpcCall, GrpcReply, GrpcServer, Validity, WireServer,
@@ -315,6 +315,13 @@ async fn what_a_server_of_grpc_lacks_is_told() {
     let server = GrpcServer::start(|_| GrpcReply::Refusal(16, "who are you?")).await;
     let told = found(server.url().as_str()).await;
     assert!(told.needs_auth && told.evidence[0].contains("UNAUTHENTICATED: who are you?"), "{told:?}");
+
+    let restricted = "This protocol is restricted, expecting header 'triton-grpc-protocol-key'";
+    let server = GrpcServer::start(move |_| GrpcReply::Refusal(14, restricted)).await;
+    let told = found(server.url().as_str()).await;
+    assert_eq!((told.protocol, told.server.as_deref()), (Some(Protocol::OpenInferenceGrpc), Some("triton")));
+    let wanted = CredentialHint::Header { name: "triton-grpc-protocol-key".into() };
+    assert!(matches!(&told.needs[..], [Need::Credential { credential, .. }] if *credential == wanted), "{told:?}");
 
     let restricted = |call: &GrpcCall| {
         if call.path.ends_with("RepositoryIndex") { GrpcReply::Refusal(7, "this is restricted") } else { triton(call) }

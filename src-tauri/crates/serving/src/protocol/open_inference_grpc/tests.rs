@@ -98,6 +98,10 @@ fn refusals_have_the_reasons_of_their_likes_over_rest() {
     check(500, "UNKNOWN: Unexpected <class 'mlserver.errors.ModelNotFound'>: Model nope", true, Some(F::ModelNotFound));
     check(500, "UNKNOWN: Unexpected <class 'ValueError'>", true, None);
     check(404, "NOT_FOUND", false, None);
+    let restricted = "UNAVAILABLE: This protocol is restricted, expecting header 'triton-grpc-protocol-key'";
+    check(503, restricted, true, Some(F::Forbidden));
+    assert_eq!(wanted_header(restricted), Some("triton-grpc-protocol-key"));
+    assert_eq!(wanted_header("is restricted, expecting header ''"), None);
 }
 
 #[test]
