@@ -17,6 +17,7 @@ macro_rules! commands {
             timeline(TimelineRequest) -> Timeline, "Events, newest first.";
             audit(AuditRequest) -> Audit, "Audit entries, newest first.";
             detect(DetectRequest) -> Detection, "What stands behind a URL.";
+            ssh_host_key(SshHostKeyRequest) -> SshHostKey, "The key that a jump host shows, without logging in.";
             connect_test(ConnectTestRequest) -> ProbeResult, "Probes a draft once without saving it.";
             connect_describe(ConnectTestRequest) -> ModelDescription, "What a draft's server says about its model.";
             model_describe(EndpointRequest) -> ModelDescription, "What an endpoint's server says about its model.";

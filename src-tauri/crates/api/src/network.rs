@@ -1,12 +1,13 @@
 //! The way to a server between the form and the engine: drafts hold text as a person types it.
 
 use pilothouse_domain::Network;
-use pilothouse_domain::network::{ClusterAccess, Proxy};
+use pilothouse_domain::network::{ClusterAccess, Proxy, SshAuth, SshJump};
+use pilothouse_serving::HostKeyStanding;
 use url::Url;
 
-use crate::ApiError;
 use crate::connect::invalid;
-use crate::types::NetworkDraft;
+use crate::types::{NetworkDraft, SshAuthDraft, SshHostKey, SshHostKeyRequest, SshHostKeyStanding};
+use crate::{Api, ApiError, Code};
 
 /// Reads a draft. What it refuses, it names.
 pub(crate) fn network(draft: NetworkDraft) -> Result<Network, ApiError> {
@@ -32,6 +33,20 @@ pub(crate) fn network(draft: NetworkDraft) -> Result<Network, ApiError> {
                     .collect(),
             }))
         }
+        NetworkDraft::Ssh { host, port, user, auth, host_key } => Network::Ssh(Box::new(SshJump {
+            host: host.trim().to_owned(),
+            port,
+            user: user.trim().to_owned(),
+            auth: match auth {
+                SshAuthDraft::Agent { socket } => SshAuth::Agent { socket: filled(socket).map(Into::into) },
+                SshAuthDraft::Key { secret, passphrase_secret } => SshAuth::Key { secret, passphrase_secret },
+                SshAuthDraft::KeyFile { path, passphrase_secret } => {
+                    SshAuth::KeyFile { path: path.trim().into(), passphrase_secret }
+                }
+                SshAuthDraft::Password { secret } => SshAuth::Password { secret },
+            },
+            host_key: filled(host_key),
+        })),
     };
     // Without an endpoint (detection) nobody else would look.
     network.validate().map_err(|problem| invalid(problem.to_string()))?;
@@ -68,6 +83,46 @@ pub fn network_draft(network: &Network) -> NetworkDraft {
             secret: proxy.secret.clone(),
             bypass: proxy.bypass.join(", "),
         },
+        Network::Ssh(jump) => NetworkDraft::Ssh {
+            host: jump.host.clone(),
+            port: jump.port,
+            user: jump.user.clone(),
+            auth: match &jump.auth {
+                SshAuth::Agent { socket } => {
+                    SshAuthDraft::Agent { socket: socket.as_ref().map(|path| path.display().to_string()) }
+                }
+                SshAuth::Key { secret, passphrase_secret } => {
+                    SshAuthDraft::Key { secret: secret.clone(), passphrase_secret: passphrase_secret.clone() }
+                }
+                SshAuth::KeyFile { path, passphrase_secret } => SshAuthDraft::KeyFile {
+                    path: path.display().to_string(),
+                    passphrase_secret: passphrase_secret.clone(),
+                },
+                SshAuth::Password { secret } => SshAuthDraft::Password { secret: secret.clone() },
+            },
+            host_key: jump.host_key.clone(),
+        },
+    }
+}
+
+impl Api {
+    /// The key that a jump host shows. Nobody logs in.
+    pub async fn ssh_host_key(&self, request: SshHostKeyRequest) -> Result<SshHostKey, ApiError> {
+        let transport = self.engine.transport(&Network::Direct).await?;
+        let found = transport.ssh_host_key(request.host.trim(), request.port).await;
+        let key = found.map_err(|failure| {
+            ApiError::new(Code::TargetFailed, failure.detail).hint("check the jump host's address and port")
+        })?;
+        Ok(SshHostKey {
+            algorithm: key.algorithm,
+            fingerprint: key.fingerprint,
+            standing: match key.standing {
+                HostKeyStanding::Known => SshHostKeyStanding::Known,
+                HostKeyStanding::Unknown => SshHostKeyStanding::Unknown,
+                HostKeyStanding::Changed => SshHostKeyStanding::Changed,
+                HostKeyStanding::Revoked => SshHostKeyStanding::Revoked,
+            },
+        })
     }
 }
 
@@ -80,6 +135,12 @@ mod tests {
         for json in [
             r#"{"kind":"system"}"#,
             r#"{"kind":"direct"}"#,
+            r#"{"kind":"ssh","host":"jump","user":"ann"}"#,
+            r#"{"kind":"ssh","host":"jump","port":2222,"user":"ann","auth":{"kind":"key_file","path":"~/.ssh/id",
+                "passphrase_secret":"s"},"host_key":"SHA256:uNiVztksCsDhcc0u9e8BrcJXVoKVnKYoAAAAAAAAAA0"}"#,
+            r#"{"kind":"ssh","host":"jump","user":"ann","auth":{"kind":"key","secret":"k","passphrase_secret":"s"}}"#,
+            r#"{"kind":"ssh","host":"jump","user":"ann","auth":{"kind":"password","secret":"s"}}"#,
+            r#"{"kind":"ssh","host":"jump","user":"ann","auth":{"kind":"agent","socket":"/run/agent"}}"#,
             r#"{"kind":"kubernetes","context":"prod","kubeconfig":"/k","run_plugin":true}"#,
             r#"{"kind":"proxy","url":"socks5h://10.0.0.1:1080","username":"ann","secret":"s","bypass":["a.b","10.0.0.0/8"]}"#,
         ] {

@@ -1,10 +1,13 @@
 //! `demo`: the demo fleet on loopback, and what can be made to go wrong with a running one.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
+use http::Method;
 use pilothouse_api::parse_url;
 use pilothouse_demo::{DemoFleet, Fault};
 use pilothouse_domain::endpoint::Tls;
-use pilothouse_serving::{Transport, TransportConfig, read_capped};
+use pilothouse_serving::{ControlCall, Transport, TransportConfig};
 use serde_json::{Value, json};
 
 use crate::failure::{Answer, Failure};
@@ -46,6 +49,8 @@ pub(crate) async fn run(options: &DemoOptions, output: Output) -> Result<Answer,
 
 /// An answer of the registry is a few hundred bytes.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
+/// It answers at once.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 async fn inject(model: &str, fault: Fault, control_url: &str, output: Output) -> Result<Answer, Failure> {
     let mut url = parse_url("--control-url", control_url)?;
@@ -54,17 +59,24 @@ async fn inject(model: &str, fault: Fault, control_url: &str, output: Output) ->
     }
     let internal = |error: &dyn std::fmt::Display| Failure::internal(error.to_string());
     let transport = Transport::new(TransportConfig::default());
-    let client = transport.http_client(&Tls::default(), None).map_err(|error| internal(&error))?;
-    let body = serde_json::to_vec(&fault).map_err(|error| internal(&error))?;
-    let sent = client.put(url).header("content-type", "application/json").body(body).send().await;
-    let answer = sent.map_err(|error| {
-        Failure::usage(format!("no demo fleet answers at {control_url}: {error}"))
-            .hint("start one with `pilothousectl demo`, or name the running one's address with --control-url")
-    })?;
-    let accepted = answer.status().is_success();
-    let bytes = read_capped(answer, ANSWER_MAX_BYTES).await.map_err(|error| internal(&error))?;
-    let document: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    if !accepted {
+    let body = serde_json::to_vec(&fault).map_err(|error| internal(&error))?.into();
+    let call = ControlCall {
+        method: &Method::PUT,
+        url: &url,
+        headers: &[],
+        body: Some(&body),
+        credential: None,
+        time_limit: ANSWER_WITHIN,
+        max_answer_bytes: ANSWER_MAX_BYTES,
+    };
+    let answer = transport.control_client(&Tls::default(), None).call(&call).await;
+    if let Some(failure) = answer.failure {
+        let problem = format!("no demo fleet answers at {control_url}: {}", failure.detail);
+        return Err(Failure::usage(problem)
+            .hint("start one with `pilothousectl demo`, or name the running one's address with --control-url"));
+    }
+    let document: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+    if !answer.status.is_some_and(|status| (200..300).contains(&status)) {
         let why = document["error"].as_str().unwrap_or("the registry refused it");
         return Err(Failure::usage(why));
     }

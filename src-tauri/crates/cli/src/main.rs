@@ -19,6 +19,7 @@ mod failure;
 mod golden;
 mod history;
 mod import;
+mod jump;
 mod metrics;
 mod network;
 mod output;

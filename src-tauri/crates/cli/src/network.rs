@@ -9,6 +9,7 @@ use pilothouse_domain::Network;
 use pilothouse_domain::network::{ClusterAccess, Proxy};
 
 use crate::failure::Failure;
+use crate::jump::JumpOptions;
 
 /// How connections leave this machine; without any of these as the system says.
 #[derive(Debug, Default, Args)]
@@ -34,6 +35,8 @@ pub(crate) struct NetworkOptions {
     /// Reached without the proxy: hosts with everything below them, addresses, networks such as 10.0.0.0/8
     #[arg(long, value_name = "HOSTS", value_delimiter = ',', requires = "proxy")]
     no_proxy: Vec<String>,
+    #[command(flatten)]
+    jump: JumpOptions,
 }
 
 impl NetworkOptions {
@@ -53,6 +56,8 @@ impl NetworkOptions {
                 kubeconfig: self.kubeconfig.clone(),
                 run_plugin: self.run_plugin,
             }))
+        } else if let Some(jump) = self.jump.jump() {
+            Network::Ssh(Box::new(jump))
         } else if self.direct {
             Network::Direct
         } else {

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::wire::{Wire, below, checked_url};
-use crate::{Authorizer, CallReply, ControlError, ControlPlane, ControlState, Planned, planned_call, preflight};
+use crate::{
+    Authorizer, CallReply, ControlClient, ControlError, ControlPlane, ControlState, Planned, planned_call, preflight,
+};
 
 /// One model of the demo registry.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ impl Demo {
     pub(crate) fn new(
         base: &Url,
         model: &str,
-        client: reqwest::Client,
+        client: ControlClient,
         credential: Arc<Authorizer>,
     ) -> Result<Self, ControlError> {
         checked_url("url", base)?;

@@ -24,7 +24,7 @@ use pilothouse_domain::{Check, ControlPlaneConfig, ModelVersion, PlannedCall, Ro
 
 pub use error::{ControlError, Refusal};
 /// The credential of a control plane, in use and with its value.
-pub use pilothouse_serving::{Authorizer, Credential};
+pub use pilothouse_serving::{Authorizer, ControlClient, Credential};
 
 /// What a registry says a model takes and gives.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -107,13 +107,12 @@ pub struct CallReply {
 
 /// The control plane of a configuration.
 ///
-/// `client` is the transport's. It must not follow redirects to another origin, since they could carry the credential
-/// there; one that it follows within the origin is reported as an error, with the address that should be set instead. `reload_credential` is used for an HTTP [reload] only.
+/// `client` is the transport's, by the endpoint's own way. `reload_credential` is used for an HTTP [reload] only.
 ///
 /// [reload]: pilothouse_domain::endpoint::Reload
 pub fn connect(
     config: &ControlPlaneConfig,
-    client: reqwest::Client,
+    client: ControlClient,
     credential: Authorizer,
     reload_credential: Authorizer,
 ) -> Result<Arc<dyn ControlPlane>, ControlError> {

@@ -24,8 +24,8 @@ use crate::preflight::{named, unchanged};
 use crate::reload::Reloader;
 use crate::wire::{Wire, below, checked_url};
 use crate::{
-    Authorizer, CallReply, ControlError, ControlPlane, ControlState, ModelSignature, Planned, Refusal, planned_call,
-    preflight,
+    Authorizer, CallReply, ControlClient, ControlError, ControlPlane, ControlState, ModelSignature, Planned, Refusal,
+    planned_call, preflight,
 };
 
 /// Versions per page, the most that MLflow gives by default settings is far above.
@@ -57,7 +57,7 @@ impl Mlflow {
         base: &Url,
         model: &str,
         alias: &str,
-        client: reqwest::Client,
+        client: ControlClient,
         credential: Arc<Authorizer>,
         reload: Option<Reloader>,
     ) -> Result<Self, ControlError> {

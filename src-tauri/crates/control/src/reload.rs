@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Method;
 use pilothouse_domain::endpoint::Reload;
 use pilothouse_domain::{Check, CheckStatus, PlannedCall};
-use pilothouse_serving::MASK;
+use pilothouse_serving::{ControlClient, MASK};
 use url::Url;
 
 use crate::command::How;
@@ -28,7 +28,7 @@ impl Reloader {
     /// Checks the settings.
     pub(crate) fn new(
         reload: &Reload,
-        client: reqwest::Client,
+        client: ControlClient,
         credential: Arc<Authorizer>,
     ) -> Result<Self, ControlError> {
         match reload {

@@ -1,16 +1,16 @@
 //! HTTP with a control plane: one read, one write, each with limits, and the sorting of what can go wrong.
 //!
-//! What it hides: reqwest's kinds of failure. What must stay true: a write ends as [`ControlError::Ambiguous`] whenever
+//! What it hides: the transport's kinds of failure. What must stay true: a write ends as [`ControlError::Ambiguous`] whenever
 //! the request may have arrived; a read never does; a body is never longer than [`MAX_ANSWER_BYTES`] in memory.
 
-use std::error::Error as _;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::header::{ACCEPT, HeaderName, HeaderValue};
 use http::{Method, StatusCode, header};
-use pilothouse_serving::{Authorizer, MASK, RequestParts};
+use pilothouse_serving::{Authorizer, ControlCall, ControlClient, Exchange, MASK, RequestParts};
 use serde_json::Value;
 use url::Url;
 
@@ -26,7 +26,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 /// One server that is spoken to with one credential.
 #[derive(Debug, Clone)]
 pub(crate) struct Wire {
-    client: reqwest::Client,
+    client: ControlClient,
     credential: Arc<Authorizer>,
     /// Who is spoken to, for messages: "MLflow at ADDRESS".
     name: String,
@@ -58,13 +58,11 @@ enum Reached {
     Nothing,
     /// It may have arrived.
     Server,
-    /// It was answered by a redirect that the client may not follow.
-    Redirect,
 }
 
 impl Wire {
     /// `kind` is what stands before the address in messages.
-    pub(crate) fn new(kind: &str, base: &Url, client: reqwest::Client, credential: Arc<Authorizer>) -> Self {
+    pub(crate) fn new(kind: &str, base: &Url, client: ControlClient, credential: Arc<Authorizer>) -> Self {
         let name = format!("{kind} at {}", shown_address(base));
         Self { client, credential, name, read_timeout: READ_TIMEOUT, write_timeout: WRITE_TIMEOUT }
     }
@@ -124,9 +122,6 @@ impl Wire {
     pub(crate) async fn read_bytes(&self, url: &Url) -> Result<Answer, ControlError> {
         match self.exchange(Method::GET, url, None, self.read_timeout).await {
             Ok((status, body)) => self.accepted(status, body),
-            Err(NoAnswer { reached: Reached::Redirect, status, why }) => {
-                Err(self.refused(Refusal::Redirected, status, why))
-            }
             Err(NoAnswer { status: None, why, .. }) => Err(ControlError::Unreachable { to: self.name.clone(), why }),
             Err(NoAnswer { status, why, .. }) => Err(self.unreadable(status, why)),
         }
@@ -144,10 +139,6 @@ impl Wire {
             },
             Err(NoAnswer { reached: Reached::Nothing, why, .. }) => {
                 Err(ControlError::Unreachable { to: self.name.clone(), why })
-            }
-            // A redirect that was followed may have carried the write to its end.
-            Err(NoAnswer { reached: Reached::Redirect, status: None, why }) => {
-                Err(self.refused(Refusal::Redirected, None, why))
             }
             Err(NoAnswer { status, why, .. }) => Err(ControlError::Ambiguous { to: self.name.clone(), status, why }),
         }
@@ -200,7 +191,7 @@ impl Wire {
         body: Option<&Value>,
         timeout: Duration,
     ) -> Result<(StatusCode, Vec<u8>), NoAnswer> {
-        let body = body.map(ToString::to_string);
+        let body = body.map(|body| Bytes::from(body.to_string()));
         let json = HeaderValue::from_static("application/json");
         let headers: [(HeaderName, HeaderValue); 1] = [(ACCEPT, json.clone())];
         let parts = RequestParts {
@@ -208,7 +199,7 @@ impl Wire {
             url,
             headers: &headers,
             content_type: body.is_some().then_some(&json),
-            body: body.as_deref().map(str::as_bytes).unwrap_or_default(),
+            body: body.as_deref().unwrap_or_default(),
         };
         let mut is_repeated = false;
         loop {
@@ -217,15 +208,16 @@ impl Wire {
                 status: None,
                 why: failure.detail,
             })?;
-            let called = authorization.url(url);
-            let mut request = self.client.request(method.clone(), called.clone()).timeout(timeout);
-            for (name, value) in headers.iter().chain(authorization.headers()) {
-                request = request.header(name, value);
-            }
-            if let Some(body) = &body {
-                request = request.header(CONTENT_TYPE, &json).body(body.clone());
-            }
-            let (status, answer) = self.answer(request, &called).await?;
+            let call = ControlCall {
+                method: &method,
+                url,
+                headers: &headers,
+                body: body.as_ref(),
+                credential: Some(&authorization),
+                time_limit: timeout,
+                max_answer_bytes: MAX_ANSWER_BYTES,
+            };
+            let (status, answer) = self.answer(&self.client.call(&call).await)?;
             if is_repeated || !self.credential.wants_repeat(&authorization, status.as_u16(), &answer).await {
                 return Ok((status, answer));
             }
@@ -233,43 +225,21 @@ impl Wire {
         }
     }
 
-    /// The whole answer to a request to `url`.
-    async fn answer(&self, request: reqwest::RequestBuilder, url: &Url) -> Result<(StatusCode, Vec<u8>), NoAnswer> {
-        let no_answer = |error: &reqwest::Error, status| NoAnswer {
-            reached: if error.is_redirect() {
-                Reached::Redirect
-            } else if error.is_connect() || error.is_builder() {
-                Reached::Nothing
-            } else {
-                Reached::Server
-            },
-            status,
-            why: self.credential.redact(&told(error)),
-        };
-        let mut response = request.send().await.map_err(|error| no_answer(&error, None))?;
-        let status = response.status();
-        let head = Some(status.as_u16());
-        if response.url() != url {
-            return Err(NoAnswer {
-                reached: Reached::Redirect,
-                status: head,
-                why: format!("the request was redirected to {}", shown_address(response.url())),
-            });
+    /// The whole answer of an exchange. A redirect is an answer that tells its address and nothing else.
+    fn answer(&self, exchange: &Exchange) -> Result<(StatusCode, Vec<u8>), NoAnswer> {
+        let reached = if exchange.phases.send.is_none() { Reached::Nothing } else { Reached::Server };
+        let no_answer = |why: &str| NoAnswer { reached, status: exchange.status, why: self.credential.redact(why) };
+        if let Some(failure) = &exchange.failure {
+            return Err(no_answer(&failure.detail));
         }
+        let status = exchange.status.and_then(|status| StatusCode::from_u16(status).ok());
+        let status = status.ok_or_else(|| no_answer("no answer"))?;
         if status.is_redirection() {
-            let to = response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok());
+            let to = exchange.headers.get(header::LOCATION).and_then(|to| to.to_str().ok());
             let words = to.map(|to| format!("it redirects to {}", without_query(to)));
             return Ok((status, words.unwrap_or_default().into_bytes()));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(&error, head))? {
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                let why = format!("the answer is longer than {} MiB", MAX_ANSWER_BYTES / 1024 / 1024);
-                return Err(NoAnswer { reached: Reached::Server, status: head, why });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok((status, body))
+        Ok((status, exchange.body.to_vec()))
     }
 }
 
@@ -305,46 +275,28 @@ pub(crate) fn checked_url(setting: &'static str, url: &Url) -> Result<(), Contro
     Err(ControlError::Misconfigured { setting, problem: problem.into() })
 }
 
-/// A failure of reqwest in a few words: its innermost cause, which names the socket's or TLS's own reason. The address
-/// that reqwest would name is left out, since its query may hold a token.
-fn told(error: &reqwest::Error) -> String {
-    if error.is_timeout() && !error.is_connect() {
-        return "the time for an answer ran out".into();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let stage = if error.is_redirect() {
-        "it redirects"
-    } else if error.is_connect() {
-        "no connection"
-    } else {
-        "the connection broke"
-    };
-    if error.source().is_none() { stage.to_owned() } else { text::shorten(&format!("{stage}: {cause}")) }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
+    use pilothouse_domain::endpoint::Tls;
+    use pilothouse_serving::{Transport, TransportConfig};
     use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
     use crate::fake::{Fake, Reply};
 
-    /// A client as the transport makes it: no redirects, no proxy for loopback.
-    pub(crate) fn client() -> reqwest::Client {
-        // Another test may have been first; the provider is the same.
-        rustls::crypto::ring::default_provider().install_default().ok();
-        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
+    fn transport() -> Arc<Transport> {
+        Transport::new(TransportConfig { system_proxy: false })
+    }
+
+    /// A client over a transport without proxies.
+    pub(crate) fn client() -> ControlClient {
+        transport().control_client(&Tls::default(), None)
     }
 
     /// A credential in use, over a transport without proxies.
     pub(crate) fn authorizer(credential: crate::Credential) -> Arc<Authorizer> {
-        let config = pilothouse_serving::TransportConfig { system_proxy: false };
-        let transport = pilothouse_serving::Transport::new(config);
-        Arc::new(Authorizer::new(&transport, credential, &pilothouse_domain::endpoint::Tls::default()).unwrap())
+        Arc::new(Authorizer::new(&transport(), credential, &Tls::default()).unwrap())
     }
 
     #[test]
@@ -444,9 +396,9 @@ pub(crate) mod tests {
         let fake = Fake::start(|_| Reply::Hang).await;
         let wire = wire(&fake.url).with_timeouts(Duration::from_millis(300));
         let error = wire.read(&fake.url).await.unwrap_err();
-        assert!(!error.may_have_changed() && error.to_string().contains("time for an answer ran out"), "{error}");
+        assert!(!error.may_have_changed() && error.to_string().contains("within"), "{error}");
         let error = wire.write(Method::POST, &fake.url, None).await.unwrap_err();
-        assert!(error.may_have_changed() && error.to_string().contains("time for an answer ran out"), "{error}");
+        assert!(error.may_have_changed() && error.to_string().contains("within"), "{error}");
     }
 
     #[tokio::test]
@@ -457,29 +409,22 @@ pub(crate) mod tests {
         let url: Url = format!("http://127.0.0.1:{port}/?token=abc").parse().unwrap();
         let error = wire(&url).write(Method::POST, &url, None).await.unwrap_err();
         assert!(matches!(error, ControlError::Unreachable { .. }), "{error}");
-        assert!(error.to_string().contains("refused") && !error.to_string().contains("abc"), "{error}");
+        assert!(error.to_string().contains("nothing listens") && !error.to_string().contains("abc"), "{error}");
     }
 
     #[tokio::test]
-    async fn a_redirect_that_the_client_follows_or_refuses_is_reported() {
+    async fn no_redirect_is_followed() {
         let there = Fake::start(|_| Reply::json(200, &json!({}))).await;
         let to = there.url.to_string();
         let here = Fake::start(move |_| Reply::Redirect(to.clone())).await;
-        let mut wire = wire(&here.url);
-        wire.client = reqwest::Client::builder().no_proxy().build().unwrap();
-        assert_eq!(wire.read(&here.url).await.unwrap_err().refusal(), Some(Refusal::Redirected));
-        assert!(wire.write(Method::POST, &here.url, None).await.unwrap_err().may_have_changed());
-
-        // The transport's own client refuses to leave the origin.
-        let transport = pilothouse_serving::Transport::new(pilothouse_serving::TransportConfig::default());
-        wire.client = transport.http_client(&pilothouse_domain::endpoint::Tls::default(), None).unwrap();
-        let before = there.asked().len();
+        let wire = wire(&here.url);
         for error in
             [wire.read(&here.url).await.unwrap_err(), wire.write(Method::POST, &here.url, None).await.unwrap_err()]
         {
             assert_eq!(error.refusal(), Some(Refusal::Redirected), "{error}");
+            assert!(!error.may_have_changed(), "{error}");
         }
-        assert_eq!(there.asked().len(), before, "the credential went nowhere else");
+        assert!(there.asked().is_empty(), "the credential went nowhere else");
     }
 
     proptest! {

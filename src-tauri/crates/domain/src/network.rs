@@ -2,11 +2,14 @@
 //!
 //! What must stay true: no secret stands here, only its name in the keyring.
 
+mod ssh;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub use self::ssh::{SshAuth, SshJump};
 use crate::endpoint::InvalidSetting;
 
 /// How the connections of one endpoint leave this machine. The same way is taken to its token servers, its metrics and
@@ -21,6 +24,8 @@ pub enum Network {
     Direct,
     /// Through a proxy of its own.
     Proxy(Box<Proxy>),
+    /// Through an SSH jump host, which also resolves the names.
+    Ssh(Box<SshJump>),
     /// The Services of a Kubernetes cluster by forwarded ports; everything else as the system says.
     Kubernetes(Box<ClusterAccess>),
 }
@@ -87,6 +92,7 @@ impl Network {
         match self {
             Self::System | Self::Direct | Self::Kubernetes(_) => Vec::new(),
             Self::Proxy(proxy) => proxy.secret.as_deref().into_iter().collect(),
+            Self::Ssh(jump) => jump.auth.secrets(),
         }
     }
 
@@ -96,6 +102,7 @@ impl Network {
             Self::System => "system",
             Self::Direct => "direct",
             Self::Proxy(_) => "proxy",
+            Self::Ssh(_) => "ssh",
             Self::Kubernetes(_) => "kubernetes",
         }
     }
@@ -104,6 +111,7 @@ impl Network {
     pub fn validate(&self) -> Result<(), InvalidSetting> {
         match self {
             Self::Proxy(proxy) => proxy.validate(),
+            Self::Ssh(jump) => jump.validate(),
             Self::Kubernetes(access) if access.context.trim().is_empty() => Err(InvalidSetting {
                 field: "network.context",
                 problem: "must name a context of the kubeconfig".into(),
@@ -186,6 +194,12 @@ mod tests {
         check(r#"{"kind":"system"}"#, "system", &[]);
         check(r#"{"kind":"direct"}"#, "direct", &[]);
         check(r#"{"kind":"proxy","url":"http://proxy.example:3128"}"#, "proxy", &[]);
+        check(r#"{"kind":"ssh","host":"jump.example","user":"ann"}"#, "ssh", &[]);
+        check(
+            r#"{"kind":"ssh","host":"fd00::1","user":"ann","auth":{"kind":"password","secret":"jump-password"}}"#,
+            "ssh",
+            &["jump-password"],
+        );
         check(r#"{"kind":"kubernetes","context":"prod"}"#, "kubernetes", &[]);
         check(r#"{"kind":"kubernetes","context":"prod","kubeconfig":"/k","run_plugin":true}"#, "kubernetes", &[]);
         check(

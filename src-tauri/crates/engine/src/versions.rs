@@ -33,7 +33,7 @@ impl Engine {
         let (credential, reload_credential) =
             (self.authorizer(auth, target).await?, self.authorizer(reload_auth, target).await?);
         let identity = self.identity(&target.tls).await?;
-        let client = self.transport(&target.network).await?.http_client(&target.tls, identity)?;
+        let client = self.transport(&target.network).await?.control_client(&target.tls, identity);
         Ok(pilothouse_control::connect(config, client, credential, reload_credential)?)
     }
 

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 
 use crate::protocol::Call;
 use crate::text::{DETAIL_LIMIT, one_line, server_message};
-use crate::transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, TlsProfile, Transport, Wire};
+use crate::transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, Redirects, TlsProfile, Transport, Wire};
 use crate::{Authorizer, ClientIdentity, Credential, ServingError};
 
 const LIMITS: Limits = Limits {
@@ -26,7 +26,7 @@ const LIMITS: Limits = Limits {
     first_byte: Duration::from_secs(15),
     total: Duration::from_secs(20),
     max_body: 4 * 1024 * 1024,
-    stay_at_origin: true,
+    redirects: Redirects::WithinOrigin,
 };
 /// Names and messages that a cloud gives are kept up to this length.
 const NAME_LIMIT: usize = 200;

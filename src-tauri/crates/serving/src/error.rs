@@ -27,27 +27,13 @@ pub enum ServingError {
     /// The target's settings cannot be used.
     #[error("cannot call the endpoint: {0}")]
     Target(String),
-    /// The HTTP client for control planes cannot be built.
-    #[error("cannot build the HTTP client: {0}")]
-    HttpClient(String),
-    /// A control plane's answer cannot be read.
-    #[error("cannot read the answer: {0}")]
-    Answer(String),
-    /// A control plane's answer is larger than allowed.
-    #[error("the answer is larger than {limit_bytes} bytes and was not read further")]
-    AnswerTooLarge {
-        /// The limit.
-        limit_bytes: usize,
-    },
 }
 
 impl ServingError {
     /// The outcome under which this is recorded: always one of ours.
     pub const fn outcome(&self) -> Outcome {
         Outcome::Unknown(match self {
-            Self::SystemRoots(_) | Self::HttpClient(_) | Self::Answer(_) | Self::AnswerTooLarge { .. } => {
-                UnknownReason::Internal
-            }
+            Self::SystemRoots(_) => UnknownReason::Internal,
             Self::CaFile { .. } | Self::ClientIdentity(_) | Self::Credential(_) | Self::Target(_) => {
                 UnknownReason::Misconfigured
             }

@@ -10,7 +10,7 @@ use pilothouse_domain::{FacetState, Outcome, TargetFailure, VersionId};
 
 use crate::ModelClient;
 use crate::protocol::{FacetCall, Lacking, Readiness, ServingProtocol};
-use crate::transport::{ConnectionSlot, Exchange, Failure, Limits};
+use crate::transport::{ConnectionSlot, Exchange, Failure, Limits, Redirects};
 
 /// The limit of one health route, whatever the probe's own limits are: they answer at once or something is wrong.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -96,7 +96,7 @@ impl ModelClient {
             first_byte: limits.first_byte.min(LIMIT),
             total: limits.total.min(LIMIT),
             max_body: limits.max_body.min(MAX_BODY),
-            stay_at_origin: false,
+            redirects: Redirects::Follow,
         }
     }
 }

@@ -40,9 +40,12 @@ pub use grpc::GrpcCode;
 pub use metrics::{MetricsClient, MetricsFailure};
 pub use prediction::{SHOWN_OUTPUTS, SHOWN_ROWS, ShownPrediction};
 pub use protocol::{ModelMetadata, TensorSpec, VersionState};
-pub use transport::control_client::read_capped;
+pub use transport::control_client::{ControlCall, ControlClient};
 pub use transport::failure::{Failure, network_is_up};
-pub use transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, TlsProfile, Transport, TransportConfig, Wire};
+pub use transport::{
+    ConnectionSlot, Exchange, ExchangeRequest, HostKey, HostKeyStanding, Limits, Redirects, TlsProfile, Transport,
+    TransportConfig, Wire,
+};
 
 /// `pilothouse/VERSION`, sent as `User-Agent` with every request.
 pub const USER_AGENT: &str = concat!("pilothouse/", env!("CARGO_PKG_VERSION"));

@@ -21,7 +21,7 @@ pub use candidates::candidates;
 pub use prometheus::{PrometheusSeries, step_s};
 
 use crate::text::{DETAIL_LIMIT, one_line, server_message};
-use crate::transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, TlsProfile, Transport, Wire};
+use crate::transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, Redirects, TlsProfile, Transport, Wire};
 use crate::{Authorizer, ClientIdentity, Credential, ServingError};
 
 /// Largest page or answer that is read, decoded.
@@ -32,7 +32,7 @@ const LIMITS: Limits = Limits {
     first_byte: Duration::from_secs(10),
     total: Duration::from_secs(20),
     max_body: PAGE_BYTES_MAX,
-    stay_at_origin: false,
+    redirects: Redirects::Follow,
 };
 
 /// Text first: every server has it, and `OpenMetrics` adds nothing that is read here.

@@ -2833,7 +2833,27 @@ secret: string | null,
 /**
  * What is reached directly: hosts, addresses and networks, with blanks or commas between them.
  */
-bypass: string, } | { "kind": "kubernetes", 
+bypass: string, } | { "kind": "ssh", 
+/**
+ * Its name or address.
+ */
+host: string, 
+/**
+ * Its port.
+ */
+port: number, 
+/**
+ * The user on it.
+ */
+user: string, 
+/**
+ * How the user logs in.
+ */
+auth: SshAuthDraft, 
+/**
+ * The fingerprint of its key that is trusted; `null`: what stands in OpenSSH's files of known hosts.
+ */
+host_key: string | null, } | { "kind": "kubernetes", 
 /**
  * The kubeconfig's context.
  */
@@ -3649,6 +3669,70 @@ logs: string | null,
  * Version of this program.
  */
 version: string, };
+
+/**
+ * How a user logs in to a jump host.
+ */
+export type SshAuthDraft = { "kind": "agent", 
+/**
+ * Where it listens; `null`: where `SSH_AUTH_SOCK` says.
+ */
+socket: string | null, } | { "kind": "key", 
+/**
+ * The keyring's name of its text.
+ */
+secret: string, 
+/**
+ * The keyring's name of its passphrase.
+ */
+passphrase_secret: string | null, } | { "kind": "key_file", 
+/**
+ * The file; `~/` is the home folder.
+ */
+path: string, 
+/**
+ * The keyring's name of its passphrase.
+ */
+passphrase_secret: string | null, } | { "kind": "password", 
+/**
+ * The keyring's name of it.
+ */
+secret: string, };
+
+/**
+ * A jump host's key.
+ */
+export type SshHostKey = { 
+/**
+ * `ssh-ed25519` and the like.
+ */
+algorithm: string, 
+/**
+ * `SHA256:…`, as `ssh-keygen -l` shows it.
+ */
+fingerprint: string, 
+/**
+ * What OpenSSH's files of known hosts say of it.
+ */
+standing: SshHostKeyStanding, };
+
+/**
+ * Asks a jump host for its key.
+ */
+export type SshHostKeyRequest = { 
+/**
+ * Its name or address.
+ */
+host: string, 
+/**
+ * Its port.
+ */
+port: number, };
+
+/**
+ * What is known of a host key.
+ */
+export type SshHostKeyStanding = "known" | "unknown" | "changed" | "revoked";
 
 /**
  * How far a step came.

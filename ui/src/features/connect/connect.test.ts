@@ -81,6 +81,25 @@ describe("connecting", () => {
     await waitFor(() => expect(screen.getByTestId("connect-found").textContent).toContain("mlserver"));
   });
 
+  it("reaches an endpoint through a jump host whose key was shown and trusted", async () => {
+    const { backend } = start("#/connect");
+    await userEvent.type(screen.getByTestId("connect-url"), "http://10.1.2.3:8080");
+    await userEvent.click(screen.getByTestId("connect-detect"));
+    await screen.findByTestId("connect-found");
+    await userEvent.selectOptions(screen.getByTestId("connect-network-kind"), "ssh");
+    await userEvent.type(screen.getByTestId("connect-network-host"), "jump.example.com");
+    await userEvent.type(screen.getByTestId("connect-network-user"), "ann");
+    await userEvent.click(screen.getByTestId("connect-network-fetch"));
+    expect((await screen.findByTestId("connect-network-seen")).dataset["standing"]).toBe("unknown");
+    expect(callsOf(backend, "ssh_host_key")).toEqual([{ host: "jump.example.com", port: 22 }]);
+    await userEvent.click(screen.getByTestId("connect-network-pin"));
+    expect(screen.getByTestId<HTMLInputElement>("connect-network-host-key").value).toMatch(/^SHA256:/);
+    expect(await axeFindings()).toEqual([]);
+    await userEvent.click(screen.getByTestId("connect-test"));
+    await screen.findByTestId("probe-outcome");
+    expect(callsOf(backend, "connect_test")[0]).toMatchObject({ draft: { network: { kind: "ssh", host: "jump.example.com", user: "ann", auth: { kind: "agent" } } } });
+  });
+
   it("empties the field even when the keyring refuses", async () => {
     const { backend } = start("#/connect");
     await userEvent.type(screen.getByTestId("connect-url"), "https://models.private.example");

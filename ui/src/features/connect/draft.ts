@@ -1,5 +1,5 @@
 /** A new endpoint before it is saved, and what can be guessed for it. */
-import type { AnswerCheckDraft, AuthDraft, AwsSourceDraft, ControlPlaneDraft, CredentialHint, DetectedModel, Detection, EndpointDraft, JsonDraft, MetricsDraft, MetricsFindResult, NetworkDraft, PromptDraft, PromptSetDraft } from "../../backend/gen/types";
+import type { AnswerCheckDraft, AuthDraft, AwsSourceDraft, ControlPlaneDraft, CredentialHint, DetectedModel, Detection, EndpointDraft, JsonDraft, MetricsDraft, MetricsFindResult, NetworkDraft, PromptDraft, PromptSetDraft, SshAuthDraft } from "../../backend/gen/types";
 
 /** A draft with the defaults of the engine. */
 export function emptyDraft(url = ""): EndpointDraft {
@@ -235,8 +235,24 @@ export function networkOfKind(kind: NetworkDraft["kind"]): NetworkDraft {
       return { kind };
     case "proxy":
       return { kind, url: "", username: null, secret: null, bypass: "" };
+    case "ssh":
+      return { kind, host: "", port: 22, user: "", auth: { kind: "agent", socket: null }, host_key: null };
     case "kubernetes":
       return { kind, context: "", kubeconfig: null, run_plugin: false };
+  }
+}
+
+/** Another way to log in to a jump host; `name` begins the keyring's names of its secrets. */
+export function sshAuthOfKind(kind: SshAuthDraft["kind"], name: string): SshAuthDraft {
+  switch (kind) {
+    case "agent":
+      return { kind, socket: null };
+    case "key":
+      return { kind, secret: `${name}-key`, passphrase_secret: null };
+    case "key_file":
+      return { kind, path: "~/.ssh/id_ed25519", passphrase_secret: null };
+    case "password":
+      return { kind, secret: `${name}-password` };
   }
 }
 

@@ -140,6 +140,17 @@ fn network() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(json!({ "kind": "system" })),
         Just(json!({ "kind": "direct" })),
+        (1_u16..9, prop::option::of(secret()), any::<bool>()).prop_map(|(port, secret, by_key)| {
+            let auth = match secret {
+                None => json!({ "kind": "agent" }),
+                Some(secret) if port > 6 => json!({ "kind": "key", "secret": secret, "passphrase_secret": "other" }),
+                Some(secret) if by_key => {
+                    json!({ "kind": "key_file", "path": "~/.ssh/id", "passphrase_secret": secret })
+                }
+                Some(secret) => json!({ "kind": "password", "secret": secret }),
+            };
+            json!({ "kind": "ssh", "host": "jump.example", "port": port, "user": "ann", "auth": auth })
+        }),
         proxy.prop_map(|(scheme, login, entries)| {
             let (username, secret) = login.unzip();
             let bypass: Vec<String> = (0..entries).map(|entry| format!("10.{entry}.0.0/16")).collect();

@@ -3,30 +3,27 @@
 //! What must stay true: a failing token server is our failure and is named by its host alone; a call ends within its time
 //! limit and its answer within its size limit.
 
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pilothouse_domain::UnknownReason;
+use bytes::Bytes;
 use pilothouse_domain::endpoint::Tls;
-use tokio::sync::OnceCell;
+use pilothouse_domain::{Outcome, UnknownReason};
 use url::Url;
 
 use crate::text::server_message;
 use crate::transport::{Failure, Transport};
-use crate::{ServingError, network_is_up, read_capped};
+use crate::{ControlCall, ControlClient};
 
 /// Limit for one call, from connecting to the last byte.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
 /// The largest answer that is read; tokens have a few kilobytes.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
-/// A client for token servers, made at its first use.
+/// A client for token servers.
 pub(super) struct TokenClient {
-    transport: Arc<Transport>,
-    ca_file: Option<PathBuf>,
-    client: OnceCell<reqwest::Client>,
+    client: ControlClient,
 }
 
 /// No answer of a token server.
@@ -38,40 +35,38 @@ impl TokenClient {
     /// A private authority of the endpoint is trusted for its token server as well; its client certificate is not shown
     /// to another server.
     pub(super) fn new(transport: &Arc<Transport>, tls: &Tls) -> Self {
-        Self { transport: Arc::clone(transport), ca_file: tls.ca_file.clone(), client: OnceCell::new() }
+        let tls = Tls { ca_file: tls.ca_file.clone(), ..Tls::default() };
+        Self { client: transport.control_client(&tls, None) }
     }
 
     /// Sends a request and reads its whole answer, of whatever status.
     pub(super) async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, NoTokenAnswer> {
         let host = host_of(&request.uri().to_string());
-        let client = self.client().await.map_err(NoTokenAnswer)?;
-        let call = async {
-            let request = reqwest::Request::try_from(request).map_err(|error| told(&host, &error))?;
-            let response = client.execute(request).await.map_err(|error| told(&host, &error))?;
-            let mut answer = http::Response::builder().status(response.status());
-            if let Some(kept) = answer.headers_mut() {
-                kept.clone_from(response.headers());
-            }
-            let body = read_capped(response, MAX_ANSWER_BYTES).await.map_err(|error| no_token(&host, &error))?;
-            answer.body(body.to_vec()).map_err(|error| no_token(&host, &error))
+        let (head, body) = request.into_parts();
+        let url: Url = head.uri.to_string().parse().map_err(|error| NoTokenAnswer(no_token(&host, &error)))?;
+        let headers: Vec<_> = head.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let body = (!body.is_empty()).then(|| Bytes::from(body));
+        let call = ControlCall {
+            method: &head.method,
+            url: &url,
+            headers: &headers,
+            body: body.as_ref(),
+            credential: None,
+            time_limit: TIME_LIMIT,
+            max_answer_bytes: MAX_ANSWER_BYTES,
         };
-        match tokio::time::timeout(TIME_LIMIT, call).await {
-            Ok(answer) => answer.map_err(NoTokenAnswer),
-            Err(_) => Err(NoTokenAnswer(no_token(&host, &format!("no answer within {} s", TIME_LIMIT.as_secs())))),
+        let exchange = self.client.call(&call).await;
+        let (Some(status), None) = (exchange.status, &exchange.failure) else {
+            return Err(NoTokenAnswer(told(&host, exchange.failure)));
+        };
+        if (300..400).contains(&status) {
+            return Err(NoTokenAnswer(no_token(&host, "it answered with a redirect, which is not followed")));
         }
-    }
-
-    async fn client(&self) -> Result<reqwest::Client, Failure> {
-        let make = || async {
-            let transport = Arc::clone(&self.transport);
-            let tls = Tls { ca_file: self.ca_file.clone(), ..Tls::default() };
-            // Certificate files are read.
-            tokio::task::spawn_blocking(move || transport.http_client(&tls, None))
-                .await
-                .map_err(|error| ServingError::HttpClient(error.to_string()))?
-        };
-        let client = self.client.get_or_try_init(make).await;
-        client.cloned().map_err(|error| Failure { outcome: error.outcome(), detail: error.to_string() })
+        let mut answer = http::Response::builder().status(status);
+        if let Some(kept) = answer.headers_mut() {
+            *kept = exchange.headers;
+        }
+        answer.body(exchange.body.to_vec()).map_err(|error| NoTokenAnswer(no_token(&host, &error)))
     }
 }
 
@@ -109,19 +104,15 @@ pub(super) fn host_of(url: &str) -> String {
     )
 }
 
-fn told(host: &str, error: &reqwest::Error) -> Failure {
-    if error.is_connect() && !network_is_up() {
-        return Failure::ours(UnknownReason::NoNetwork, format!("this machine has no network to reach {host}"));
+/// What failed on the way is told as that; all else is the token server's.
+fn told(host: &str, failure: Option<Failure>) -> Failure {
+    match failure {
+        Some(Failure { outcome: Outcome::Unknown(reason), detail }) => {
+            Failure::ours(reason, format!("no access token from {host}: {detail}"))
+        }
+        Some(failure) => no_token(host, &failure.detail),
+        None => no_token(host, "no answer"),
     }
-    if error.is_timeout() {
-        return no_token(host, &"no answer in time");
-    }
-    // The innermost cause names the socket's or TLS's own reason; the outer texts would name the URL.
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    no_token(host, cause)
 }
 
 #[cfg(test)]

@@ -16,7 +16,9 @@ use super::reply::{Ask, Replies, Reply, Seen};
 use super::{DetectFailure, Detection, detection, rules};
 use crate::Authorizer;
 use crate::protocol::{Call, below};
-use crate::transport::{ConnectionSlot, Exchange, ExchangeRequest, Failure, Limits, TlsProfile, Transport, Wire};
+use crate::transport::{
+    ConnectionSlot, Exchange, ExchangeRequest, Failure, Limits, Redirects, TlsProfile, Transport, Wire,
+};
 
 /// The most requests that one detection sends.
 pub const MAX_REQUESTS: usize = 12;
@@ -161,7 +163,7 @@ impl Prober<'_> {
             first_byte: Duration::from_secs(5).min(left),
             total: Duration::from_secs(6).min(left),
             max_body: 2 * 1024 * 1024,
-            stay_at_origin: true,
+            redirects: Redirects::WithinOrigin,
         }
     }
 }

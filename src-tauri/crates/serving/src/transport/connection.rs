@@ -12,6 +12,7 @@ use http_body_util::Full;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use pilothouse_domain::{Phases, TargetFailure};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -22,6 +23,7 @@ use super::Wire;
 use super::failure::{self, Failure};
 use super::http2;
 use super::redirect::same_origin;
+use super::ssh::Session;
 use super::tcp::{micros, timed_out};
 use super::timed_io::{IoMarks, TimedIo};
 use super::tls::TlsProfile;
@@ -46,6 +48,8 @@ pub(super) struct Connection {
     pub(super) sender: Sender,
     pub(super) marks: Arc<IoMarks>,
     pub(super) forwarding_proxy: Option<ForwardingProxy>,
+    /// The session that carries it, where one does.
+    session: Option<Arc<Session>>,
     driver: JoinHandle<()>,
 }
 
@@ -71,6 +75,11 @@ impl Connection {
 
     pub(super) fn leads_to(&self, url: &Url, wire: Wire) -> bool {
         same_origin(&self.origin, url) && matches!(self.sender, Sender::Http2(_)) == (wire == Wire::Grpc)
+    }
+
+    /// Whose failure it is, when an exchange over this connection failed.
+    pub(super) async fn blamed(&self, failure: Failure) -> Failure {
+        blamed(self.session.as_deref(), failure).await
     }
 
     pub(super) fn proxy_authorization(&self) -> Option<&HeaderValue> {
@@ -100,31 +109,26 @@ pub(super) async fn open(
     } else {
         None
     };
-    let Reached { stream, forwarding_proxy } = match wire {
+    let Reached { stream, forwarding_proxy, session } = match wire {
         Wire::Http1 => way.reach(url, tls, deadline, phases).await?,
         // No proxy forwards single requests of HTTP/2: it opens a tunnel, as for https.
         Wire::Grpc => way.reach(&as_https(url), tls, deadline, phases).await?,
     };
-    let stream: Box<dyn Stream> = match tls_config {
-        None => stream,
-        Some(config) => {
-            let started = Instant::now();
-            let name = server_name(url.host_str().unwrap_or_default(), &place)?;
-            let connector = TlsConnector::from(wire.offered(config));
-            let shaken = timeout_at(deadline, connector.connect(name, stream)).await;
-            phases.tls = Some(micros(started.elapsed()));
-            let stream = shaken
-                .map_err(|_| timed_out("the TLS handshake did not finish", &place))?
-                .map_err(|error| failure::of_tls(&error, &place, wire))?;
-            Box::new(stream)
-        }
+    let tls_config = tls_config.map(|config| wire.offered(config));
+    let stream = match shake_hands(stream, tls_config, url, wire, deadline, phases).await {
+        Ok(stream) => stream,
+        Err(failure) => return Err(blamed(session.as_deref(), failure).await),
     };
 
     let marks = Arc::new(IoMarks::new());
     let timed = TimedIo::new(stream, Arc::clone(&marks));
     if wire == Wire::Grpc {
-        let (sender, driver) = http2::greet(timed, &marks, &place, deadline).await?;
-        return Ok(Connection { origin: url.clone(), sender: Sender::Http2(sender), marks, forwarding_proxy, driver });
+        let (sender, driver) = match http2::greet(timed, &marks, &place, deadline).await {
+            Ok(greeted) => greeted,
+            Err(failure) => return Err(blamed(session.as_deref(), failure).await),
+        };
+        let sender = Sender::Http2(sender);
+        return Ok(Connection { origin: url.clone(), sender, marks, forwarding_proxy, session, driver });
     }
     // A head of more than 64 KiB is refused; hyper's own default would be 400 KiB.
     let (sender, connection) = http1::Builder::new()
@@ -136,7 +140,7 @@ pub(super) async fn open(
         // The error reaches whoever waits for the answer; here it only ends the task.
         let _ = connection.await;
     });
-    Ok(Connection { origin: url.clone(), sender: Sender::Http1(sender), marks, forwarding_proxy, driver })
+    Ok(Connection { origin: url.clone(), sender: Sender::Http1(sender), marks, forwarding_proxy, session, driver })
 }
 
 /// The same place under the scheme for which every way is a tunnel.
@@ -146,6 +150,33 @@ fn as_https(url: &Url) -> Url {
     let _ = tunnelled.set_scheme("https");
     let _ = tunnelled.set_port(port);
     tunnelled
+}
+
+async fn blamed(session: Option<&Session>, failure: Failure) -> Failure {
+    match session {
+        Some(session) => session.blamed(failure).await,
+        None => failure,
+    }
+}
+
+async fn shake_hands(
+    stream: Box<dyn Stream>,
+    config: Option<Arc<ClientConfig>>,
+    url: &Url,
+    wire: Wire,
+    deadline: Instant,
+    phases: &mut Phases,
+) -> Result<Box<dyn Stream>, Failure> {
+    let Some(config) = config else { return Ok(stream) };
+    let place = authority(url);
+    let started = Instant::now();
+    let name = server_name(url.host_str().unwrap_or_default(), &place)?;
+    let shaken = timeout_at(deadline, TlsConnector::from(config).connect(name, stream)).await;
+    phases.tls = Some(micros(started.elapsed()));
+    let stream = shaken
+        .map_err(|_| timed_out("the TLS handshake did not finish", &place))?
+        .map_err(|error| failure::of_tls(&error, &place, wire))?;
+    Ok(Box::new(stream))
 }
 
 /// The name that a certificate must be for; an IPv6 address may stand in brackets.

@@ -1,65 +1,83 @@
-//! HTTP clients for control planes and registries: reqwest under the same roots, proxies, redirect and size rules as
-//! probes.
+//! Calls to control planes and token servers: over the same sockets, roots, ways, proxies and size limits as probes, each
+//! on a connection of its own.
+//!
+//! What must stay true: no redirect is followed, so that no credential goes where nobody sent it and no write is repeated.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method};
 use pilothouse_domain::endpoint::Tls;
-use reqwest::redirect::{Attempt, Policy};
+use url::Url;
 
-use super::Transport;
-use super::redirect::{MAX_REDIRECTS, same_origin};
-use crate::{ClientIdentity, ServingError};
+use super::{ConnectionSlot, Exchange, ExchangeRequest, Limits, Redirects, TlsProfile, Transport, Wire};
+use crate::{Authorization, ClientIdentity};
 
-/// Limit for name resolution, TCP and TLS of a call to a control plane.
+/// Limit for name resolution, TCP and TLS of a call, or for a tunnel in their place.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Limit for a whole call; loading a model may take long.
-const TOTAL_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Makes calls by one way, with one endpoint's TLS settings. Clones share both.
+#[derive(Clone)]
+pub struct ControlClient {
+    transport: Arc<Transport>,
+    tls: Arc<TlsProfile>,
+}
+
+/// One call.
+#[derive(Debug, Clone, Copy)]
+pub struct ControlCall<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The URL, without the credential's parameter.
+    pub url: &'a Url,
+    /// Headers in the place of the usual ones of the same name.
+    pub headers: &'a [(HeaderName, HeaderValue)],
+    /// The body, sent as `application/json` unless `headers` say otherwise; `None`: no body.
+    pub body: Option<&'a Bytes>,
+    /// What the credential puts in.
+    pub credential: Option<&'a Authorization>,
+    /// Limit for the whole call.
+    pub time_limit: Duration,
+    /// Largest decoded body, in bytes.
+    pub max_answer_bytes: usize,
+}
 
 impl Transport {
-    /// A client for control planes. Redirects are followed within one origin only, so that no credential of whatever
-    /// header leaves it. Reads certificate files.
-    #[expect(clippy::needless_pass_by_value, reason = "the caller's copy of the key ends with this call")]
-    pub fn http_client(&self, tls: &Tls, identity: Option<ClientIdentity>) -> Result<reqwest::Client, ServingError> {
-        let config = self.trust.client_config(tls.ca_file.as_deref(), identity.as_ref())?;
-        let way = Arc::clone(&self.way);
-        reqwest::Client::builder()
-            .tls_backend_preconfigured(config)
-            .http1_only()
-            .user_agent(crate::USER_AGENT)
-            .referer(false)
-            .redirect(Policy::custom(within_origin))
-            .proxy(reqwest::Proxy::custom(move |url| way.proxy_url(url)))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TOTAL_TIMEOUT)
-            .build()
-            .map_err(|error| ServingError::HttpClient(error.to_string()))
+    /// A client for calls. Certificate files are read at the first use of https.
+    pub fn control_client(self: &Arc<Self>, tls: &Tls, identity: Option<ClientIdentity>) -> ControlClient {
+        ControlClient { transport: Arc::clone(self), tls: Arc::new(self.tls_profile(tls, identity)) }
     }
 }
 
-fn within_origin(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let hops = attempt.previous().len();
-    if hops > usize::from(MAX_REDIRECTS) {
-        return attempt.error("more than 3 redirects");
+impl ControlClient {
+    /// Makes a call. An answer of any status is complete, a redirect too. Where the phase `send` is absent after a failure,
+    /// nothing was sent.
+    pub async fn call(&self, call: &ControlCall<'_>) -> Exchange {
+        let request = ExchangeRequest {
+            method: call.method,
+            url: call.url,
+            body: call.body,
+            headers: call.headers,
+            credential: call.credential,
+            tls: &self.tls,
+            fresh: true,
+            wire: Wire::Http1,
+        };
+        let limits = Limits {
+            connect: CONNECT_TIMEOUT,
+            first_byte: call.time_limit,
+            total: call.time_limit,
+            max_body: call.max_answer_bytes,
+            redirects: Redirects::Never,
+        };
+        self.transport.exchange(&mut ConnectionSlot::default(), request, &limits).await
     }
-    let stays = attempt.previous().last().is_some_and(|from| same_origin(from, attempt.url()));
-    if stays { attempt.follow() } else { attempt.error("a redirect to another origin was refused") }
 }
 
-/// The body of an answer, read while it streams in; more than `max_bytes` is an error.
-pub async fn read_capped(mut response: reqwest::Response, max_bytes: usize) -> Result<Bytes, ServingError> {
-    let too_large = ServingError::AnswerTooLarge { limit_bytes: max_bytes };
-    if response.content_length().is_some_and(|length| length > max_bytes as u64) {
-        return Err(too_large);
-    }
-    let mut body = BytesMut::new();
-    loop {
-        // The URL of the error is left out: its query may hold a token.
-        match response.chunk().await.map_err(|error| ServingError::Answer(error.without_url().to_string()))? {
-            None => return Ok(body.freeze()),
-            Some(chunk) if body.len() + chunk.len() > max_bytes => return Err(too_large),
-            Some(chunk) => body.extend_from_slice(&chunk),
-        }
+impl fmt::Debug for ControlClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlClient").finish_non_exhaustive()
     }
 }

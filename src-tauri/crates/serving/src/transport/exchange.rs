@@ -22,7 +22,7 @@ use super::failure::{self, Failure};
 use super::redirect::{Step, next_step};
 use super::tcp::micros;
 use super::timed_io::IoMarks;
-use super::{BodyObserver, Exchange, ExchangeRequest, Limits, Transport, Unobserved, Wire};
+use super::{BodyObserver, Exchange, ExchangeRequest, Limits, Redirects, Transport, Unobserved, Wire};
 use crate::credential::Authorization;
 use crate::grpc;
 
@@ -46,6 +46,12 @@ pub(super) struct HopFailure {
     pub(super) headers: HeaderMap,
     /// The connection was lost before any byte of the answer.
     pub(super) lost_unanswered: bool,
+}
+
+impl HopFailure {
+    async fn blamed(self, connection: &Connection) -> Self {
+        Self { failure: connection.blamed(self.failure).await, ..self }
+    }
 }
 
 impl Transport {
@@ -104,7 +110,7 @@ impl Transport {
     ) -> Result<Answer, HopFailure> {
         let must_stay = request.credential.is_some_and(|credential| !credential.is_empty())
             || request.tls.has_identity()
-            || limits.stay_at_origin;
+            || limits.redirects == Redirects::WithinOrigin;
         let mut url = request.credential.map_or_else(|| request.url.clone(), |credential| credential.url(request.url));
         let mut method = request.method.clone();
         let mut body = match request.wire {
@@ -123,8 +129,8 @@ impl Transport {
             add_phases(&mut exchange.phases, &phases);
             exchange.reused = reused && (hops == 0 || exchange.reused);
             let answer = answer?;
-            if request.wire == Wire::Grpc {
-                // gRPC knows no redirects; what an answer of 302 means is told with the others.
+            // gRPC knows no redirects; what an answer of 302 means is told with the others.
+            if request.wire == Wire::Grpc || limits.redirects == Redirects::Never {
                 return Ok(answer);
             }
             match next_step(answer.status, answer.headers.get(LOCATION), &url, hops, must_stay) {
@@ -171,7 +177,7 @@ impl Transport {
                     return (Ok(answer), true);
                 }
                 Err(lost) if lost.lost_unanswered => *phases = Phases::default(),
-                Err(hop_failure) => return (Err(hop_failure), true),
+                Err(hop_failure) => return (Err(hop_failure.blamed(&connection).await), true),
             }
         }
 
@@ -186,11 +192,13 @@ impl Transport {
                 return (Err(hop_failure), false);
             }
         };
-        let answer = hop.send(&mut connection, phases, observer).await;
-        if answer.is_ok() && connection.is_free() {
-            slot.connection = Some(connection);
+        match hop.send(&mut connection, phases, observer).await {
+            Ok(answer) => {
+                slot.connection = Some(connection).filter(Connection::is_free);
+                (Ok(answer), false)
+            }
+            Err(hop_failure) => (Err(hop_failure.blamed(&connection).await), false),
         }
-        (answer, false)
     }
 }
 

@@ -48,6 +48,16 @@ impl Failure {
         self.detail.ends_with(HTTP2_ALONE) || self.detail.ends_with(HTTP2_OVER_TLS)
     }
 
+    /// A failure on the way to a jump host is not the target's.
+    pub(crate) fn of_jump_host(self) -> Self {
+        match self.outcome {
+            Outcome::TargetFailed(_) => {
+                Self::ours(UnknownReason::TunnelFailed, format!("the jump host cannot be reached: {}", self.detail))
+            }
+            _ => self,
+        }
+    }
+
     /// A failure on the way to a proxy is neither the target's nor (as far as we can say) the network's.
     pub(crate) fn of_proxy(self) -> Self {
         match self.outcome {

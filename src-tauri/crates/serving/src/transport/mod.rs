@@ -1,8 +1,8 @@
 //! HTTP exchanges with every phase timed: the only place that opens client sockets.
 //!
-//! What it is: one [`Transport`] per process, holding trust roots, proxy rules and redirect rules for two stacks: hyper
-//! over our own sockets ([`Transport::exchange`], for probes and predictions, since reqwest cannot tell TCP from TLS) and
-//! reqwest ([`Transport::http_client`], for control planes). What it hides: sockets, TLS, proxies, redirects, decoding.
+//! What it is: [`Transport`], holding trust roots, redirect rules and a way out of this machine: hyper over our own sockets,
+//! for probes and predictions ([`Transport::exchange`]) and for control planes ([`Transport::control_client`]). What it
+//! hides: sockets, TLS, proxies, jump hosts, redirects, decoding.
 //! What must stay true: one call makes one logical request and never panics; limits hold whatever the server does; a
 //! credential never reaches another origin.
 
@@ -16,6 +16,7 @@ mod http2;
 mod proxy;
 mod redirect;
 mod resolve;
+mod ssh;
 mod tcp;
 mod timed_io;
 pub(crate) mod tls;
@@ -38,12 +39,17 @@ pub use self::connection::ConnectionSlot;
 pub(crate) use self::exchange::JSON;
 pub(crate) use self::failure::Failure;
 use self::proxy::ProxyRules;
+use self::ssh::JumpHosts;
+pub use self::ssh::{HostKey, HostKeyStanding};
 pub use self::tls::TlsProfile;
 use self::tls::TrustStore;
 use self::way::Way;
 use crate::credential::{Authorization, TokenCache};
 use crate::grpc::GrpcCode;
 use crate::{ClientIdentity, ServingError};
+
+/// How long a jump host may take to show its key.
+const HOST_KEY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Settings of a [`Transport`].
 #[derive(Debug, Clone)]
@@ -67,6 +73,7 @@ pub struct Transport {
     way: Arc<Way>,
     /// Clusters through which ports are forwarded.
     clusters: Arc<Logins>,
+    jump_hosts: Arc<JumpHosts>,
     tokens: Arc<TokenCache>,
 }
 
@@ -81,6 +88,7 @@ impl Transport {
             way: Arc::clone(&system),
             system,
             tokens: Arc::default(),
+            jump_hosts: Arc::default(),
             clusters: Arc::default(),
         })
     }
@@ -104,6 +112,7 @@ impl Transport {
             Network::Kubernetes(access) => {
                 Arc::new(Way::Cluster(ClusterWay::new(access, &self.clusters), Arc::clone(&self.system)))
             }
+            Network::Ssh(jump) => Arc::new(Way::Ssh(self.jump_hosts.get(jump, value)?)),
             Network::Proxy(proxy) => {
                 let password = proxy.secret.as_deref().map(value).transpose()?;
                 Arc::new(Way::Proxies(Box::new(ProxyRules::named(proxy, password)?)))
@@ -115,7 +124,13 @@ impl Transport {
             way,
             tokens: Arc::clone(&self.tokens),
             clusters: Arc::clone(&self.clusters),
+            jump_hosts: Arc::clone(&self.jump_hosts),
         }))
+    }
+
+    /// The key that a jump host shows, and what is known of it. Nobody logs in.
+    pub async fn ssh_host_key(&self, host: &str, port: u16) -> Result<HostKey, Failure> {
+        ssh::host_key(host, port, HOST_KEY_LIMIT).await
     }
 
     /// Tokens that this process has obtained.
@@ -140,8 +155,19 @@ pub struct Limits {
     pub total: Duration,
     /// Largest decoded body, in bytes.
     pub max_body: usize,
-    /// Whether a redirect to another origin is refused even without a credential.
-    pub stay_at_origin: bool,
+    /// Which redirects are followed.
+    pub redirects: Redirects,
+}
+
+/// Which redirects are followed; none ever carries a credential to another origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redirects {
+    /// To another origin too, as long as nothing secret goes along.
+    Follow,
+    /// Within one origin.
+    WithinOrigin,
+    /// None: a redirect is the answer.
+    Never,
 }
 
 impl From<&ProbeConfig> for Limits {
@@ -152,7 +178,7 @@ impl From<&ProbeConfig> for Limits {
             first_byte: ms(config.first_byte_timeout_ms),
             total: ms(config.total_timeout_ms),
             max_body: config.max_response_bytes as usize,
-            stay_at_origin: false,
+            redirects: Redirects::Follow,
         }
     }
 }

@@ -114,5 +114,5 @@ pub(super) async fn reach(
     })??;
     let forwarding_proxy = forwards
         .then(|| ForwardingProxy { authorization: route.authorization.clone(), login_is_set: route.login_is_set });
-    Ok(Reached { stream, forwarding_proxy })
+    Ok(Reached { stream, forwarding_proxy, session: None })
 }

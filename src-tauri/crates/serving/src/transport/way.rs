@@ -17,6 +17,7 @@ use super::cluster::ClusterWay;
 use super::connection::authority;
 use super::failure::Failure;
 use super::proxy::{self, ProxyRules};
+use super::ssh::{JumpHost, Session};
 use super::tcp;
 use super::tls::TlsProfile;
 
@@ -30,6 +31,8 @@ pub(crate) enum Way {
     Proxies(Box<ProxyRules>),
     /// The Services of a cluster by forwarded ports; everything else by the second way.
     Cluster(ClusterWay, Arc<Way>),
+    /// Through a jump host.
+    Ssh(Arc<JumpHost>),
 }
 
 /// The end of the way.
@@ -38,6 +41,8 @@ pub(crate) struct Reached {
     pub(crate) stream: Box<dyn Stream>,
     /// That proxy.
     pub(crate) forwarding_proxy: Option<ForwardingProxy>,
+    /// The session that carries the stream, where one does.
+    pub(crate) session: Option<Arc<Session>>,
 }
 
 /// A proxy that forwards whole requests: they carry the absolute URL and the proxy's own credential.
@@ -48,15 +53,6 @@ pub(crate) struct ForwardingProxy {
 }
 
 impl Way {
-    /// The proxy for a client that opens its own connections. A forwarded port is not for it: no control plane is a
-    /// Service.
-    pub(crate) fn proxy_url(&self, url: &Url) -> Option<Url> {
-        match self {
-            Self::Proxies(rules) => rules.proxy_url(url),
-            Self::Cluster(_, others) => others.proxy_url(url),
-        }
-    }
-
     /// Opens a stream towards the server of `url` before `deadline`.
     pub(crate) async fn reach(
         &self,
@@ -69,10 +65,11 @@ impl Way {
             Self::Cluster(cluster, others) => match ClusterService::of_url(url) {
                 Some(service) => {
                     let stream = cluster.reach(&service, deadline, phases).await?;
-                    Ok(Reached { stream: Box::new(stream), forwarding_proxy: None })
+                    Ok(Reached { stream: Box::new(stream), forwarding_proxy: None, session: None })
                 }
                 None => Box::pin(others.reach(url, tls, deadline, phases)).await,
             },
+            Self::Ssh(jump_host) => jump_host.reach(url, deadline, phases).await,
             Self::Proxies(rules) => {
                 if let Some(route) = rules.route(url)? {
                     return proxy::reach(&route, url, tls, deadline, phases).await;
@@ -80,7 +77,7 @@ impl Way {
                 let host = url.host().map(|host| host.to_owned());
                 let port = url.port_or_known_default().unwrap_or(80);
                 let stream = tcp::connect(host, port, &authority(url), deadline, phases).await?;
-                Ok(Reached { stream: Box::new(stream), forwarding_proxy: None })
+                Ok(Reached { stream: Box::new(stream), forwarding_proxy: None, session: None })
             }
         }
     }

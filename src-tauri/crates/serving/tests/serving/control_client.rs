@@ -1,51 +1,75 @@
 //! The clients of control planes follow the same rules as probes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use pilothouse_domain::Network;
+use http::{HeaderName, HeaderValue, Method};
 use pilothouse_domain::endpoint::Tls;
 use pilothouse_domain::network::Proxy;
-use pilothouse_serving::{ServingError, read_capped};
+use pilothouse_domain::{Network, TargetFailure};
+use pilothouse_serving::{ControlCall, ControlClient, Exchange};
 use pilothouse_testkit::{Authority, Behaviour, FakeServer, ForwardProxy, Reply, Validity};
 use secrecy::SecretString;
+use url::Url;
 
-use crate::support::transport;
+use crate::support::{failed, ours, transport};
+
+const KEY: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-api-key"), HeaderValue::from_static("marker-secret"));
+
+async fn get(client: &ControlClient, url: &Url, max_answer_bytes: usize) -> Exchange {
+    let call = ControlCall {
+        method: &Method::GET,
+        url,
+        headers: &[KEY],
+        body: None,
+        credential: None,
+        time_limit: Duration::from_secs(10),
+        max_answer_bytes,
+    };
+    client.call(&call).await
+}
+
+fn client(tls: &Tls) -> ControlClient {
+    transport().control_client(tls, None)
+}
 
 #[tokio::test]
-async fn redirects_stay_within_the_origin() {
+async fn a_redirect_is_the_answer() {
     let elsewhere = FakeServer::start(Behaviour::json("{}")).await;
     let server = FakeServer::start(Behaviour::routes([
         ("/away", Behaviour::redirect(307, elsewhere.url().as_str())),
         ("/here", Behaviour::redirect(307, "/there")),
         ("/there", Behaviour::json(r#"{"ok":1}"#)),
-        ("/loop", Behaviour::redirect(307, "/loop")),
     ]))
     .await;
-    let client = transport().http_client(&Tls::default(), None).unwrap();
-    let get = |path: &str| client.get(server.at(path)).header("x-api-key", "marker-secret").send();
-    assert!(get("/away").await.unwrap_err().is_redirect());
-    assert_eq!(elsewhere.connections(), 0);
-    assert!(get("/loop").await.unwrap_err().is_redirect());
-    let body = read_capped(get("/here").await.unwrap(), 1_000).await.unwrap();
-    assert_eq!(&body[..], br#"{"ok":1}"#);
+    let client = client(&Tls::default());
+    for path in ["/away", "/here"] {
+        let answer = get(&client, &server.at(path), 1_000).await;
+        assert_eq!((answer.status, &answer.failure), (Some(307), &None), "{path}");
+        assert!(answer.headers.contains_key("location"), "{path}");
+    }
+    assert_eq!((elsewhere.connections(), server.requests().len()), (0, 2));
+    let answer = get(&client, &server.at("/there"), 1_000).await;
+    assert_eq!((answer.status, &answer.body[..]), (Some(200), &br#"{"ok":1}"#[..]));
     assert_eq!(server.requests()[0].header("user-agent"), Some(pilothouse_serving::USER_AGENT));
+    assert_eq!(server.requests()[0].header("x-api-key"), Some("marker-secret"));
 }
 
 #[tokio::test]
 async fn bodies_are_capped() {
-    let client = transport().http_client(&Tls::default(), None).unwrap();
+    let client = client(&Tls::default());
     let body = "x".repeat(10_000);
     for reply in [Reply::json(200, &body), Reply::json(200, &body).chunked()] {
         let server = FakeServer::start(reply).await;
-        let get = || client.get(server.url().clone()).send();
-        let error = read_capped(get().await.unwrap(), 9_999).await.unwrap_err();
-        assert!(matches!(error, ServingError::AnswerTooLarge { limit_bytes: 9_999 }));
-        assert_eq!(read_capped(get().await.unwrap(), 10_000).await.unwrap().len(), 10_000);
+        let answer = get(&client, server.url(), 9_999).await;
+        let failure = answer.failure.unwrap();
+        assert_eq!((failure.outcome, answer.status), (failed(TargetFailure::ResponseTooLarge), Some(200)));
+        assert_eq!(get(&client, server.url(), 10_000).await.body.len(), 10_000);
     }
     let server = FakeServer::start(Behaviour::CloseMidBody(Reply::json(200, &body))).await;
-    let response = client.get(server.at("/?token=marker-secret")).send().await.unwrap();
-    let error = read_capped(response, 100_000).await.unwrap_err();
-    assert!(!error.to_string().contains("marker-secret"), "{error}");
+    let failure = get(&client, &server.at("/?token=marker-secret"), 100_000).await.failure.unwrap();
+    assert!(!failure.detail.contains("marker-secret"), "{failure:?}");
 }
 
 #[tokio::test]
@@ -59,14 +83,15 @@ async fn private_authorities_and_proxies_are_shared() {
     let (username, secret) = (Some("ann".into()), Some("proxy-password".into()));
     let way = Network::Proxy(Box::new(Proxy { url: proxy.url().clone(), username, secret, bypass: Vec::new() }));
     let secrets = BTreeMap::from([("proxy-password".to_owned(), SecretString::from("hunter2"))]);
-    let through = transport().by_way_of(&way, &secrets).unwrap();
-    let response = through.http_client(&tls, None).unwrap().get(server.url().clone()).send().await.unwrap();
-    assert_eq!(response.status(), 200);
+    let through = transport().by_way_of(&way, &secrets).unwrap().control_client(&tls, None);
+    assert_eq!(get(&through, server.url(), 1_000).await.status, Some(200));
     assert_eq!(proxy.requests()[0].method, "CONNECT");
 
-    let direct = transport();
-    assert!(direct.http_client(&tls, None).unwrap().get(server.url().clone()).send().await.is_ok());
-    assert!(direct.http_client(&Tls::default(), None).unwrap().get(server.url().clone()).send().await.is_err());
+    assert_eq!(get(&client(&tls), server.url(), 1_000).await.status, Some(200));
+    let untrusted = get(&client(&Tls::default()), server.url(), 1_000).await;
+    assert_eq!(untrusted.failure.unwrap().outcome, failed(TargetFailure::CertificateInvalid));
     let missing = Tls { ca_file: Some("/nonexistent.pem".into()), ..Tls::default() };
-    assert!(matches!(direct.http_client(&missing, None), Err(ServingError::CaFile { .. })));
+    let unusable = get(&client(&missing), server.url(), 1_000).await;
+    assert_eq!(unusable.failure.unwrap().outcome, ours(pilothouse_domain::UnknownReason::Misconfigured));
+    assert_eq!(unusable.phases.send, None, "nothing was sent");
 }

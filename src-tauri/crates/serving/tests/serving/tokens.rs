@@ -167,7 +167,7 @@ async fn a_failing_token_server_is_our_failure_and_is_named() {
     assert_eq!(report.outcome, ours(UnknownReason::TokenUnavailable), "{report:?}");
     check(Behaviour::redirect(302, "http://127.0.0.1:1/?marker"), "redirect").await;
     check(Behaviour::gzip_bomb(100), "").await;
-    check(Behaviour::json(&format!(r#"{{"access_token":"{}"}}"#, "x".repeat(300_000))), "larger than").await;
+    check(Behaviour::json(&format!(r#"{{"access_token":"{}"}}"#, "x".repeat(300_000))), "more than").await;
     check(Behaviour::Close, "").await;
 }
 
@@ -177,7 +177,7 @@ async fn a_token_server_that_hangs_is_given_up() {
     let api = FakeServer::start(guarded(&[], 401)).await;
     let report = client(&transport(), &api, &oauth2(tokens.url())).probe(false).await;
     assert_eq!(report.outcome, ours(UnknownReason::TokenUnavailable), "{report:?}");
-    assert!(report.detail.unwrap().contains("no answer"));
+    assert!(report.detail.unwrap().contains("within"));
 }
 
 #[tokio::test]

@@ -61,16 +61,22 @@ const RULES: &[Rule] = &[
     },
     Rule {
         matches: |name| name == "reqwest",
-        allowed: &["pilothouse-serving", "pilothouse-control", TESTS],
+        allowed: &[TESTS],
         free_in_tests: true,
-        why: "only `serving` and `control` open client sockets",
+        why: "client sockets are opened by `serving`'s transport alone",
+    },
+    Rule {
+        matches: |name| name == "russh",
+        allowed: &["pilothouse-serving"],
+        free_in_tests: false,
+        why: "only `serving`'s transport speaks SSH",
     },
     // Hyper is also a server: `demo` serves with it.
     Rule {
         matches: |name| matches!(name, "hyper" | "hyper-util" | "h2"),
         allowed: &["pilothouse-serving", "pilothouse-demo", TESTKIT, TESTS],
         free_in_tests: true,
-        why: "only `serving` and `control` open client sockets, through one transport module",
+        why: "client sockets are opened by `serving`'s transport alone",
     },
     Rule {
         matches: |name| matches!(name, "ureq" | "curl" | "isahc" | "attohttpc" | "surf"),

@@ -73,18 +73,6 @@ impl ProxyRules {
         Ok(Some(ProxyRoute { kind, host, port, authorization, login, login_is_set }))
     }
 
-    /// The same decision as a URL, for clients that speak to the proxy themselves.
-    pub(crate) fn proxy_url(&self, url: &Url) -> Option<Url> {
-        let proxy = self.intercept(url)?;
-        let mut address: Url = proxy.uri().to_string().parse().ok()?;
-        let raw = || proxy.raw_auth().map(|(user, password)| (user.to_owned(), password.to_owned()));
-        if let Some((user, password)) = proxy.basic_auth().and_then(decode_basic).or_else(raw) {
-            address.set_username(&user).ok()?;
-            address.set_password(Some(&password)).ok()?;
-        }
-        Some(address)
-    }
-
     fn intercept(&self, url: &Url) -> Option<Intercept> {
         let matcher = self.matcher.as_ref()?;
         if !self.explicit && is_loopback(url) {
@@ -92,14 +80,6 @@ impl ProxyRules {
         }
         matcher.intercept(&url[..url::Position::BeforePath].parse().ok()?)
     }
-}
-
-fn decode_basic(value: &http::HeaderValue) -> Option<(String, String)> {
-    use base64::Engine as _;
-    let encoded = value.to_str().ok()?.strip_prefix("Basic ")?;
-    let pair = String::from_utf8(base64::engine::general_purpose::STANDARD.decode(encoded).ok()?).ok()?;
-    let (user, password) = pair.split_once(':')?;
-    Some((user.to_owned(), password.to_owned()))
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -142,8 +122,6 @@ mod tests {
         }
         assert_eq!(route(&by_system, "https://model.test/"), Some((ProxyKind::Http, "proxy.test".into(), 3128)));
         assert_eq!(route(&ProxyRules::none(), "http://model.test/"), None);
-        let url = by_system.proxy_url(&"https://model.test/".parse().unwrap()).unwrap();
-        assert_eq!(url.as_str(), "http://ann:pw@proxy.test:3128/");
     }
 
     #[test]
