@@ -6,6 +6,6 @@
 mod real_server;
 
 pub use real_server::{
-    AwsAccess, DockerEngine, KubernetesCluster, LANGUAGE_KEY, LITSERVE_KEY, RealServer, Registered, RegisteredVersion,
-    TRITON_KEY, pinned,
+    Agent, AwsAccess, DockerEngine, KubernetesCluster, LANGUAGE_KEY, LITSERVE_KEY, OpenSsh, PASSPHRASE, RealServer,
+    Registered, RegisteredVersion, TRITON_KEY, pinned,
 };

@@ -10,8 +10,7 @@ use pilothouse_api::types::{
 use pilothouse_tests::{RealServer, Registered};
 use serde_json::{Value, json};
 
-use crate::mlflow_control::client;
-use crate::support::{add, draft, import_tumours, mlflow_registry, of, open, until_finished, until_row};
+use crate::support::{add, draft, http, import_tumours, mlflow_registry, of, open, until_finished, until_row};
 
 struct Served {
     tracking: RealServer,
@@ -125,13 +124,13 @@ const ALIAS: &str = "api/2.0/mlflow/registered-models/alias";
 
 async fn point_at(tracking: &RealServer, version: &str) {
     let body = json!({ "name": "bc", "alias": "champion", "version": version });
-    let answer = client().post(tracking.url.join(ALIAS).unwrap()).json(&body).send().await.unwrap();
+    let answer = http().post(tracking.url.join(ALIAS).unwrap()).json(&body).send().await.unwrap();
     assert!(answer.status().is_success(), "{answer:?}");
 }
 
 async fn current(tracking: &RealServer) -> String {
     let url = tracking.url.join(&format!("{ALIAS}?name=bc&alias=champion")).unwrap();
-    let answer: Value = client().get(url).send().await.unwrap().json().await.unwrap();
+    let answer: Value = http().get(url).send().await.unwrap().json().await.unwrap();
     answer["model_version"]["version"].as_str().unwrap().to_owned()
 }
 

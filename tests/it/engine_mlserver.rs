@@ -5,8 +5,7 @@ use pilothouse_api::types::{
 };
 use pilothouse_tests::RealServer;
 
-use crate::mlflow_control::client;
-use crate::support::{LATER, add, always, draft, import_tumours, of, open, row, until, until_row};
+use crate::support::{LATER, add, always, draft, http, import_tumours, of, open, row, until, until_row};
 
 #[tokio::test]
 async fn a_real_mlserver_is_found_watched_evaluated_and_explained() {
@@ -91,7 +90,7 @@ async fn an_unloaded_model_is_the_targets_failure_and_heals() {
 
     let order = async |what: &str| {
         let url = server.url.join(&format!("v2/repository/models/bc/{what}")).unwrap();
-        assert!(client().post(url).send().await.unwrap().status().is_success(), "{what}");
+        assert!(http().post(url).send().await.unwrap().status().is_success(), "{what}");
     };
     order("unload").await;
     let down = until_row(&api, id, "it is down", |row| row.health == HealthWord::Down).await;

@@ -10,5 +10,6 @@ mod heavy;
 mod mlflow_control;
 mod mlserver;
 mod secrets;
+mod ssh;
 mod stacks;
 mod support;

@@ -8,14 +8,13 @@ use pilothouse_domain::rollback::Follows;
 use pilothouse_domain::{
     Auth, Check, CheckStatus, ControlPlaneConfig, EndpointId, PlanId, RollbackPlan, TimestampMs, VersionId,
 };
-use pilothouse_serving::{Transport, TransportConfig};
+use pilothouse_serving::{ControlClient, Transport, TransportConfig};
 use pilothouse_tests::{RealServer, Registered};
 use serde_json::{Value, json};
 
 /// The client that the app itself uses for control planes.
-pub(crate) fn client() -> reqwest::Client {
-    let transport = Transport::new(TransportConfig::default());
-    transport.http_client(&Tls::default(), None).unwrap()
+fn client() -> ControlClient {
+    Transport::new(TransportConfig::default()).control_client(&Tls::default(), None)
 }
 
 /// Sends nothing along.
@@ -146,7 +145,8 @@ async fn the_scoring_server_follows_only_after_the_reload_command() {
 
 pub(crate) async fn predictions(scoring: &RealServer, registered: &Registered) -> Vec<i64> {
     let body = json!({"dataframe_split": {"columns": registered.columns, "data": registered.rows}});
-    let response = client().post(scoring.url.join("invocations").unwrap()).json(&body).send().await.unwrap();
+    let response =
+        crate::support::http().post(scoring.url.join("invocations").unwrap()).json(&body).send().await.unwrap();
     let answer: Value = response.json().await.unwrap();
     serde_json::from_value(answer["predictions"].clone()).unwrap_or_else(|_| panic!("{answer}"))
 }

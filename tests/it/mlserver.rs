@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 async fn the_highest_version_is_the_default() {
     let server = RealServer::mlserver();
     let body = json!({"inputs": [{"name": "predict", "shape": [1, 30], "datatype": "FP64", "data": vec![0.0; 30]}]});
-    let client = crate::mlflow_control::client();
+    let client = crate::support::http();
     let ask = async |path: &str| -> Value {
         let url = server.url.join(path).unwrap();
         client.post(url).json(&body).send().await.unwrap().json().await.unwrap()

@@ -20,6 +20,11 @@ pub(crate) fn open(database: &Path) -> Api {
     Api::open(database, Secrets::memory(), None).unwrap()
 }
 
+/// A client for what a test itself asks of a server.
+pub(crate) fn http() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
 /// Looks again and again until `look` finds something; panics after `limit`.
 pub(crate) async fn until<T>(what: &str, limit: Duration, look: impl AsyncFn() -> Option<T>) -> T {
     let started = Instant::now();

@@ -6,6 +6,7 @@
 mod docker;
 mod kubernetes;
 pub(crate) mod node;
+mod openssh;
 mod prometheus;
 mod python;
 mod system;
@@ -29,7 +30,7 @@ pub(crate) struct Needs {
     pub(crate) keyring: bool,
     /// A driver for the real window.
     pub(crate) web_driver: bool,
-    /// Python environments with the real model servers, and Prometheus.
+    /// Python environments with the real model servers, Prometheus and an OpenSSH server.
     pub(crate) servers: bool,
     /// The environments of the heavy model servers, gigabytes of them.
     pub(crate) heavy_servers: bool,
@@ -76,6 +77,7 @@ pub(crate) fn prepare(workspace: &Workspace, needs: Needs) -> Result<()> {
     if needs.servers || needs.heavy_servers {
         python::servers(workspace, needs.heavy_servers)?;
         prometheus::server(workspace)?;
+        openssh::server(workspace)?;
     }
     if needs.heavy_servers {
         docker::engine(workspace)?;

@@ -10,11 +10,13 @@ use crate::setup::{Needs, python};
 /// The packages of Debian 12+ and Ubuntu 22.04+ behind each need. `WebKitGTK` brings GTK; the keyring crate speaks D-Bus
 /// itself and needs no library.
 fn packages(needs: Needs, python: &[String]) -> Vec<String> {
-    let groups: [(bool, &[&str]); 5] = [
+    let groups: [(bool, &[&str]); 6] = [
         (needs.app, &["build-essential", "pkg-config", "libwebkit2gtk-4.1-dev"]),
         (needs.virtual_display, &["xvfb", "dbus"]),
         (needs.keyring, &["dbus", "dbus-x11", "gnome-keyring"]),
         (needs.web_driver, &["webkit2gtk-driver"]),
+        // Keys and an agent for the jump host of the tests.
+        (needs.servers, &["openssh-client"]),
         // TorchServe is a Java program.
         (needs.heavy_servers, &["default-jre-headless"]),
     ];
