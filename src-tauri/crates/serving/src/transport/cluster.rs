@@ -69,22 +69,31 @@ impl ClusterWay {
             let mut known = self.logins.known.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(known.entry(self.access.clone()).or_default())
         };
-        let cluster = {
+        let (cluster, is_new) = {
             let mut login = login.lock().await;
             match &*login {
-                Some(cluster) if !cluster.is_expired(Timestamp::now()) => cluster.clone(),
-                _ => login.insert(Cluster::login(&self.access).await?).clone(),
+                Some(cluster) if !cluster.is_expired(Timestamp::now()) => (cluster.clone(), false),
+                _ => (login.insert(Cluster::login(&self.access).await?).clone(), true),
             }
         };
-        match cluster.forward(to).await {
-            // A credential may end before its time: the next connection logs in anew.
-            Err(error @ ClusterError::Unauthorized { .. }) => {
-                *login.lock().await = None;
-                Err(error)
+        match forward(&cluster, to, &login).await {
+            // A credential may end before its time. Nothing was sent to the model yet: with a new login it is asked once.
+            Err(ClusterError::Unauthorized { .. }) if !is_new => {
+                let cluster = login.lock().await.insert(Cluster::login(&self.access).await?).clone();
+                forward(&cluster, to, &login).await
             }
             opened => opened,
         }
     }
+}
+
+/// Forwards a port; a login that is refused is not used again.
+async fn forward(cluster: &Cluster, to: &ServicePort, login: &Login) -> Result<ForwardedStream, ClusterError> {
+    let opened = cluster.forward(to).await;
+    if matches!(opened, Err(ClusterError::Unauthorized { .. })) {
+        *login.lock().await = None;
+    }
+    opened
 }
 
 fn failure(error: &ClusterError) -> Failure {

@@ -14,16 +14,20 @@ use crate::support::{ready_target, transport};
 const SERVICE: &str =
     r#"{"metadata":{"name":"m"},"spec":{"selector":{"app":"m"},"ports":[{"port":80,"targetPort":8080}]}}"#;
 
-/// An API server with the Service `m` and one pod of it, and a kubeconfig that names it.
-async fn cluster(ready: &'static str, forwarded: Forwarded) -> (FakeServer, TempDir, PathBuf) {
-    let answer = move |request: &RecordedRequest| match request.path() {
+fn answer_of_cluster(request: &RecordedRequest, ready: &str, forwarded: &Forwarded) -> Behaviour {
+    match request.path() {
         "/api/v1/namespaces/models/services/m" => Behaviour::json(SERVICE),
         "/api/v1/namespaces/models/pods" => Behaviour::json(&format!(
             r#"{{"metadata":{{}},"items":[{{"metadata":{{"name":"m-1"}},"status":{{"conditions":[{{"type":"Ready","status":"{ready}"}}]}}}}]}}"#
         )),
         "/api/v1/namespaces/models/pods/m-1/portforward" => Behaviour::ForwardPort(forwarded.clone()),
         _ => Behaviour::status(404, r#"{"kind":"Status","code":404}"#),
-    };
+    }
+}
+
+/// An API server with the Service `m` and one pod of it, and a kubeconfig that names it.
+async fn cluster(ready: &'static str, forwarded: Forwarded) -> (FakeServer, TempDir, PathBuf) {
+    let answer = move |request: &RecordedRequest| answer_of_cluster(request, ready, &forwarded);
     let server = FakeServer::start(Behaviour::answer(answer)).await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("config");
@@ -79,6 +83,48 @@ async fn each_failure_is_the_models_or_ours() {
     check("True", refused(), other, model(TargetFailure::Unreachable), "no service `other`").await;
     let ours = Outcome::Unknown(UnknownReason::Misconfigured);
     check("True", refused(), "http://m.models.svc:81/", ours, "has no port 81").await;
+}
+
+/// The kubeconfig's credential ends before its time, as that of a plugin may: the same probe logs in anew.
+#[tokio::test]
+async fn a_login_that_ended_costs_no_probe() {
+    let model = FakeServer::start(Behaviour::status(200, "")).await;
+    let forwarded = to(&model);
+    let guarded = |token: &'static str| {
+        let forwarded = forwarded.clone();
+        Behaviour::answer(move |request: &RecordedRequest| {
+            if request.header("authorization") == Some(&format!("Bearer {token}")) {
+                answer_of_cluster(request, "True", &forwarded)
+            } else {
+                Behaviour::status(401, r#"{"kind":"Status","status":"Failure","reason":"Unauthorized","code":401}"#)
+            }
+        })
+    };
+    let (api, _folder, file) = cluster("True", to(&model)).await;
+    let log_in = |token: &str| {
+        let text = format!(
+            "clusters: [{{name: c, cluster: {{server: '{}'}}}}]\nusers: [{{name: u, user: {{token: {token}}}}}]\n\
+             contexts: [{{name: prod, context: {{cluster: c, user: u}}}}]\n",
+            api.url()
+        );
+        std::fs::write(&file, text).expect("a kubeconfig");
+    };
+    log_in("first");
+    api.set(guarded("first"));
+    let client = client(ready_target(&model), "http://m.models.svc/", file.clone());
+    assert_eq!(client.probe(true).await.outcome, Outcome::Ok);
+
+    log_in("second");
+    api.set(guarded("second"));
+    let report = client.probe(true).await;
+    assert_eq!(report.outcome, Outcome::Ok, "{report:?}");
+
+    // A new login that is refused as well is told, after one more try and no further ones.
+    api.set(guarded("third"));
+    let asked = api.requests().len();
+    let report = client.probe(true).await;
+    assert_eq!(report.outcome, Outcome::Unknown(UnknownReason::TunnelFailed), "{report:?}");
+    assert_eq!(api.requests().len(), asked + 2, "{:?}", api.requests());
 }
 
 #[tokio::test]
