@@ -1,10 +1,10 @@
 //! A real Docker engine: its containers are found, and one that serves a model is connected and followed through a crash.
 
-use pilothouse_api::types::{DiscoveredChoice, DiscoveryPlace, HealthWord};
+use pilothouse_api::types::{DiscoveredChoice, DiscoveredImage, DiscoveryPlace, HealthWord};
 use pilothouse_tests::DockerEngine;
 
 use super::connected;
-use crate::support::{open, until_row};
+use crate::support::{of, open, until_row};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn docker() {
@@ -49,9 +49,14 @@ async fn docker() {
         network: churn.ways[0].network.clone(),
         protocol: churn.protocol.clone(),
         model: churn.model.clone(),
+        image: churn.image.clone().map(|name| DiscoveredImage { name, version: churn.version.clone() }),
     };
     let id = connected(&api, choice).await;
     until_row(&api, id, "the container is healthy", |row| row.health == HealthWord::Healthy).await;
+    // Its server was given no version of the model to tell: the tag stands in, and says that it is one.
+    until_row(&api, id, "the tag is its version", |row| row.version.as_deref() == Some("1.7.1")).await;
+    let live = api.versions(of(id)).await.unwrap().live;
+    assert_eq!(live.iter().map(|stretch| stretch.source.as_str()).collect::<Vec<_>>(), ["image"]);
     engine.kill("churn");
     until_row(&api, id, "the container is down", |row| row.health == HealthWord::Down).await;
     engine.start_again("churn");

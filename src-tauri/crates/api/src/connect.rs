@@ -1,6 +1,6 @@
 //! Connecting an endpoint: detection, drafts, and a test before anything is saved.
 
-use pilothouse_domain::endpoint::{JsonTemplate, PayloadForm, Reload, Tls, plain_url};
+use pilothouse_domain::endpoint::{ContainerImage, JsonTemplate, PayloadForm, Reload, Tls, plain_url};
 use pilothouse_domain::{
     ControlPlaneConfig, Endpoint, EndpointId, Environment, EvaluationConfig, GoldenSet, ProbeConfig, Protocol, Target,
     TimestampMs,
@@ -75,8 +75,13 @@ impl Api {
 
     /// Connects an endpoint.
     pub async fn endpoint_add(&self, request: EndpointAddRequest) -> Result<Created, ApiError> {
-        let endpoint = Box::pin(self.endpoint_from(request.draft, None)).await?;
-        Ok(Created { id: self.engine.add_endpoint(endpoint).await?.0 })
+        Ok(Created { id: self.add(request.draft, None).await? })
+    }
+
+    pub(crate) async fn add(&self, draft: EndpointDraft, image: Option<ContainerImage>) -> Result<i64, ApiError> {
+        let mut endpoint = Box::pin(self.endpoint_from(draft, None)).await?;
+        endpoint.target.image = image;
+        Ok(self.engine.add_endpoint(endpoint).await?.0)
     }
 
     /// Changes an endpoint's settings. What the form does not show stays as it was. A conflict when the settings were
@@ -148,6 +153,10 @@ fn endpoint_of(
     endpoint.control_plane = draft.control_plane.map(control_plane).transpose()?;
     endpoint.metrics = draft.metrics.map(server::metrics).transpose()?;
     let target = &mut endpoint.target;
+    if target.url != url {
+        // Another address is another container.
+        target.image = None;
+    }
     target.url = url;
     target.protocol = protocol;
     target.model = draft.model.filter(|model| !model.is_empty());

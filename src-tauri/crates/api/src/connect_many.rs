@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::types::{EndpointAddRequest, EndpointAdded, EndpointsAddRequest, EndpointsAdded};
+use pilothouse_domain::endpoint::ContainerImage;
+
+use crate::types::{EndpointAdded, EndpointDraft, EndpointsAddRequest, EndpointsAdded};
 use crate::{Api, ApiError, Code};
 
 /// The longest name of an endpoint, in characters.
@@ -14,20 +16,29 @@ const MAX_DRAFTS: usize = 5_000;
 impl Api {
     /// Connects several endpoints; one that is refused does not keep the others out.
     pub async fn endpoints_add(&self, request: EndpointsAddRequest) -> Result<EndpointsAdded, ApiError> {
-        if request.drafts.len() > MAX_DRAFTS {
-            let message = format!("{} endpoints are more than {MAX_DRAFTS} at once", request.drafts.len());
+        self.add_several(request.drafts, None).await
+    }
+
+    /// Connects several endpoints that were found in one image, if in any.
+    pub(crate) async fn add_several(
+        &self,
+        drafts: Vec<EndpointDraft>,
+        image: Option<&ContainerImage>,
+    ) -> Result<EndpointsAdded, ApiError> {
+        if drafts.len() > MAX_DRAFTS {
+            let message = format!("{} endpoints are more than {MAX_DRAFTS} at once", drafts.len());
             return Err(ApiError::new(Code::InvalidInput, message));
         }
         let known = self.engine.with_store(pilothouse_store::Store::endpoints).await?;
         let mut taken: HashSet<String> = known.into_iter().map(|endpoint| endpoint.name).collect();
-        let mut items = Vec::with_capacity(request.drafts.len());
-        for mut draft in request.drafts {
+        let mut items = Vec::with_capacity(drafts.len());
+        for mut draft in drafts {
             draft.name = unique_name(draft.name.trim(), &taken);
             let name = draft.name.clone();
-            items.push(match Box::pin(self.endpoint_add(EndpointAddRequest { draft })).await {
-                Ok(created) => {
+            items.push(match Box::pin(self.add(draft, image.cloned())).await {
+                Ok(id) => {
                     taken.insert(name.clone());
-                    EndpointAdded { name, id: Some(created.id), refused: None }
+                    EndpointAdded { name, id: Some(id), refused: None }
                 }
                 Err(error) => EndpointAdded { name, id: None, refused: Some(error.to_string()) },
             });

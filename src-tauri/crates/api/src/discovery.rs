@@ -10,7 +10,7 @@ use pilothouse_discovery::{
     Access, Candidate, ClusterError, Context, Discovery, DockerError, DockerOptions, KubernetesOptions, contexts,
     docker_socket,
 };
-use pilothouse_domain::endpoint::Tls;
+use pilothouse_domain::endpoint::{ContainerImage, Tls};
 use pilothouse_domain::{Auth, Protocol};
 use pilothouse_serving::Detection;
 
@@ -21,7 +21,7 @@ use crate::network::network;
 use crate::types::{
     ClusterContext, DiscoverAddRequest, DiscoverRequest, DiscoveredChoice, DiscoveredItem, DiscoveredWay,
     DiscoveryPlace, DiscoveryPlaces, DiscoveryPlacesRequest, DiscoveryView, EndpointAdded, EndpointDraft,
-    EndpointsAddRequest, EndpointsAdded, NetworkDraft,
+    EndpointsAdded, NetworkDraft,
 };
 use crate::{Api, ApiError, Code};
 
@@ -50,7 +50,11 @@ impl Api {
             let asked = join_all(group.iter().map(|choice| self.drafts_of(choice, &request.environment))).await;
             for (choice, drafts) in group.into_iter().zip(asked) {
                 match drafts {
-                    Ok(drafts) => items.extend(self.endpoints_add(EndpointsAddRequest { drafts }).await?.items),
+                    Ok(drafts) => {
+                        let image =
+                            choice.image.map(|image| ContainerImage { name: image.name, version: image.version });
+                        items.extend(self.add_several(drafts, image.as_ref()).await?.items);
+                    }
                     Err(error) => {
                         items.push(EndpointAdded { name: choice.name, id: None, refused: Some(refusal(&error)) });
                     }

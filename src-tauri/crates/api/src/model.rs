@@ -2,10 +2,11 @@
 
 use pilothouse_domain::{Endpoint, EndpointId};
 use pilothouse_engine::ModelSchema;
-use pilothouse_serving::{ModelMetadata, TensorSpec};
+use pilothouse_serving::{LoadedModel, ModelMetadata, TensorSpec};
 
 use crate::types::{
-    ConnectTestRequest, DescribedVersion, EndpointRequest, HealthFacet, HealthFacets, ModelDescription, TensorField,
+    ConnectTestRequest, DescribedVersion, EndpointRequest, HealthFacet, HealthFacets, ModelDescription, ModelInMemory,
+    TensorField,
 };
 use crate::{Api, ApiError};
 
@@ -27,7 +28,7 @@ impl Api {
 
     async fn describe(&self, endpoint: &Endpoint) -> Result<ModelDescription, ApiError> {
         let ModelSchema { metadata, source } = self.engine.describe_model(endpoint).await?;
-        let ModelMetadata { name, versions, platform, inputs, outputs, server, ready, states } = metadata;
+        let ModelMetadata { name, versions, platform, inputs, outputs, server, ready, states, loaded } = metadata;
         let listed = states.into_iter().map(|state| DescribedVersion {
             version: state.version,
             state: state.state,
@@ -46,15 +47,23 @@ impl Api {
             name,
             server,
             platform: platform.filter(|platform| !platform.is_empty()),
+            image: endpoint.target.image.as_ref().map(|image| image.name.clone()),
             ready,
             versions: described,
             inputs: fields(inputs),
             outputs: fields(outputs),
+            loaded: loaded.map(|models| models.into_iter().map(in_memory).collect()),
             schema_source: source,
             notice: endpoint.target.protocol.notice().map(str::to_owned),
             at_ms: self.engine.now().0,
         })
     }
+}
+
+fn in_memory(model: LoadedModel) -> ModelInMemory {
+    let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let LoadedModel { name, size_bytes, gpu_bytes, until_ms } = model;
+    ModelInMemory { name, size_bytes: bytes(size_bytes), gpu_bytes: bytes(gpu_bytes), until_ms }
 }
 
 fn fields(tensors: Vec<TensorSpec>) -> Vec<TensorField> {

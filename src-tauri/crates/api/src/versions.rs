@@ -112,6 +112,7 @@ fn stretch(live: &LiveVersion) -> LiveStretch {
         source: match live.source {
             VersionSource::Endpoint => "endpoint",
             VersionSource::ControlPlane => "control_plane",
+            VersionSource::Image => "image",
         }
         .to_owned(),
     }

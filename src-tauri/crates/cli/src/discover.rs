@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 use pilothouse_api::types::{
-    ClusterContext, DiscoverAddRequest, DiscoveredChoice, DiscoveredItem, DiscoveredWay, DiscoveryPlace,
-    DiscoveryPlaces, DiscoveryPlacesRequest, DiscoveryView, EndpointAdded, NetworkDraft,
+    ClusterContext, DiscoverAddRequest, DiscoveredChoice, DiscoveredImage, DiscoveredItem, DiscoveredWay,
+    DiscoveryPlace, DiscoveryPlaces, DiscoveryPlacesRequest, DiscoveryView, EndpointAdded, NetworkDraft,
 };
 use serde_json::json;
 
@@ -140,6 +140,11 @@ fn choice(item: &DiscoveredItem, forward: bool) -> Option<DiscoveredChoice> {
         network: way.network.clone(),
         protocol: item.protocol.clone(),
         model: item.model.clone(),
+        image: item
+            .image
+            .clone()
+            .filter(|_| item.kind == "container")
+            .map(|name| DiscoveredImage { name, version: item.version.clone() }),
     })
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use pilothouse_api::types::{
     ControlPlaneDraft, EndpointAddRequest, EndpointDraft, EndpointRemoveRequest, EndpointRequest, MetricsDraft,
-    ModelDescription, PanelDraft, ReloadDraft,
+    ModelDescription, ModelInMemory, PanelDraft, ReloadDraft,
 };
 use pilothouse_api::{Api, auth_draft, json_draft, network_draft, prompt_set_draft, tables};
 use pilothouse_domain::{Auth, ControlPlaneConfig, Endpoint, EndpointId, MetricsConfig, Network, Target, TimestampMs};
@@ -390,6 +390,7 @@ fn describe_text(model: &ModelDescription) -> String {
     line("model", Some(&model.name));
     line("server", model.server.as_deref());
     line("platform", model.platform.as_deref());
+    line("image", model.image.as_deref());
     line("ready", model.ready.map(|ready| if ready { "yes" } else { "no" }));
     line("described by", model.schema_source.as_deref());
     line("notice", model.notice.as_deref());
@@ -397,6 +398,12 @@ fn describe_text(model: &ModelDescription) -> String {
         let default = if version.is_default { "default" } else { "" };
         let parts = [version.version.as_str(), &version.state, default, version.detail.as_deref().unwrap_or_default()];
         line("version", Some(&parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")));
+    }
+    for loaded in model.loaded.iter().flatten() {
+        line("in memory", Some(&in_memory_text(loaded)));
+    }
+    if model.loaded.as_ref().is_some_and(Vec::is_empty) {
+        line("in memory", Some("none; a model is loaded when it is asked"));
     }
     let fields = model.inputs.iter().map(|field| ("input", field));
     let fields: Vec<Vec<String>> = fields
@@ -413,6 +420,14 @@ fn describe_text(model: &ModelDescription) -> String {
         lines.push(columns(&["", "name", "type", "shape", ""], &fields));
     }
     lines.join("\n")
+}
+
+/// `mistral:latest, 5.1 GB, 5.1 GB of it in GPU memory, until 2026-11-22 …`.
+fn in_memory_text(model: &ModelInMemory) -> String {
+    let gigabytes = |bytes: i64| format!("{:.1} GB", bytes as f64 / 1e9);
+    let until = model.until_ms.map(|ms| format!(", until {}", times::show(TimestampMs(ms)))).unwrap_or_default();
+    let (size, gpu) = (gigabytes(model.size_bytes), gigabytes(model.gpu_bytes));
+    format!("{}, {size}, {gpu} of it in GPU memory{until}", model.name)
 }
 
 fn show_text(view: &Value) -> String {

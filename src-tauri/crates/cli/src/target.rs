@@ -34,7 +34,7 @@ pub(crate) struct ModelOptions {
     /// endpoint is described; azureml: its address in the Azure Resource Manager
     #[arg(long, value_name = "U")]
     pub(crate) management_url: Option<String>,
-    /// Clouds: credential of the management API by reference, where it is not the endpoint's own
+    /// torchserve and clouds: credential of the management API by reference, where it is not the endpoint's own
     #[arg(long, value_name = "REFERENCE", conflicts_with = "management_auth_file")]
     pub(crate) management_auth: Option<AuthReference>,
     /// The same of any kind, from a file as for --auth-file
@@ -246,6 +246,13 @@ impl ModelOptions {
         let credential = read_credential(&Secrets::keyring(), &target.auth).await?;
         let identity = read_identity(&Secrets::keyring(), &target.tls).await?;
         let client = ModelClient::new(Arc::clone(transport), target, probe, credential, identity);
+        let client = match target.management_auth_of_model() {
+            Some(auth) => {
+                let management = read_credential(&Secrets::keyring(), auth).await?;
+                client.and_then(|client| client.with_management(management))
+            }
+            None => client,
+        };
         client.map_err(|error| EngineError::from(error).into())
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use crate::auth::Auth;
-use crate::{EndpointId, GoldenSetId, MetricsConfig, Network, TimestampMs};
+use crate::{EndpointId, GoldenSetId, MetricsConfig, Network, TimestampMs, VersionId};
 
 /// Why a setting is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -183,6 +183,11 @@ impl Protocol {
         matches!(self, Self::SageMaker | Self::AzureMl | Self::Vertex | Self::Databricks)
     }
 
+    /// Whether its endpoints are described by a management API, which may stand elsewhere and want another credential.
+    pub const fn has_management_api(self) -> bool {
+        matches!(self, Self::TorchServe) || self.divides_traffic()
+    }
+
     /// What a person should know about servers of this protocol before relying on them; none for most.
     pub const fn notice(self) -> Option<&'static str> {
         match self {
@@ -306,7 +311,8 @@ pub struct Target {
     /// it nothing is asked.
     #[serde(default)]
     pub management_url: Option<Url>,
-    /// For clouds: the credential of the management API, where it is another one than the endpoint's.
+    /// For [`Protocol::TorchServe`] and clouds: the credential of the management API, where it is another one than the
+    /// endpoint's.
     #[serde(default)]
     pub management_auth: Option<Auth>,
     /// For [`Protocol::SageMaker`]: sent as `X-Amzn-SageMaker-Custom-Attributes`, which the model's container reads.
@@ -334,12 +340,20 @@ pub struct Target {
     /// Rows that each probe sends; `None`: only the protocol's health and metadata routes are asked.
     #[serde(default)]
     pub probe_input: Option<crate::Table>,
+    /// The container image that it was discovered in.
+    #[serde(default)]
+    pub image: Option<ContainerImage>,
     /// Prompts that probes of an endpoint that generates text send; `None`: only its health route is asked.
     #[serde(default)]
     pub prompts: Option<crate::PromptSet>,
 }
 
 impl Target {
+    /// The credential of a management API that the model server itself has; a cloud's is asked apart from the model.
+    pub fn management_auth_of_model(&self) -> Option<&Auth> {
+        self.management_auth.as_ref().filter(|_| !self.protocol.divides_traffic())
+    }
+
     /// A target of which only URL and protocol are known.
     pub fn new(url: Url, protocol: Protocol) -> Self {
         Self {
@@ -358,6 +372,7 @@ impl Target {
             checks: ResponseChecks::default(),
             probe_input: None,
             prompts: None,
+            image: None,
         }
     }
 
@@ -427,10 +442,10 @@ impl Target {
         if self.custom_attributes.is_some() && self.protocol != Protocol::SageMaker {
             return invalid("custom_attributes", "apply to the protocol `sagemaker` only".into());
         }
-        if self.management_auth.is_some() && !self.protocol.divides_traffic() {
+        if self.management_auth.is_some() && !self.protocol.has_management_api() {
             return invalid(
                 "management_auth",
-                "applies to the protocols sagemaker, azureml, vertex and databricks only".into(),
+                "applies to the protocols torchserve, sagemaker, azureml, vertex and databricks only".into(),
             );
         }
         if let Some(management) = &self.management_url
@@ -445,6 +460,24 @@ impl Target {
             );
         }
         Ok(())
+    }
+}
+
+/// The image of a container, as an engine named it when the endpoint was connected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerImage {
+    /// Its whole name: `registry.example/team/tumours:2.1`.
+    pub name: String,
+    /// Its version: the tag, or the label `org.opencontainers.image.version`.
+    #[serde(default)]
+    pub version: Option<String>,
+}
+
+impl ContainerImage {
+    /// What it says of the model's version. A tag that moves says nothing.
+    pub fn model_version(&self) -> Option<VersionId> {
+        let version = self.version.as_deref().map(str::trim).filter(|tag| !tag.is_empty() && *tag != "latest");
+        version.map(VersionId::from)
     }
 }
 

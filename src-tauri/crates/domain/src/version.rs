@@ -32,7 +32,7 @@ pub struct LiveVersion {
     pub since: TimestampMs,
     /// First seen replaced; `None` while live.
     pub until: Option<TimestampMs>,
-    /// How we know: `endpoint` (the answer reported it) or `control_plane`.
+    /// How we know: `endpoint` (the answer reported it), `control_plane` or `image`.
     pub source: VersionSource,
 }
 
@@ -44,4 +44,6 @@ pub enum VersionSource {
     Endpoint,
     /// The control plane points at it; the endpoint itself reports none.
     ControlPlane,
+    /// The tag of the image that it was discovered in; neither the endpoint nor a control plane tells one.
+    Image,
 }

@@ -81,20 +81,23 @@ impl Engine {
         let now = self.now();
         // A cloud's readiness is told by its management API, where that can be asked.
         let (ready, detail) = ready_by_deployment(watched).unwrap_or((said.ready.state, said.ready.detail));
-        let (changed, answers_tell_no_version) = {
+        let (changed, answers_tell_no_version, answers) = {
             let mut facets = lock(&watched.facets);
             let live = facets.live.observe(said.live.state, said.live.detail, now);
             let ready = facets.ready.observe(ready, detail, now);
-            (live || ready, !*lock(&watched.answers_tell_version))
+            let answers =
+                [&facets.predicts, &facets.ready, &facets.live].iter().any(|facet| facet.state == FacetState::Ok);
+            (live || ready, !*lock(&watched.answers_tell_version), answers)
         };
         if changed {
             self.keep_facets(watched).await?;
         }
         // Where answers name no version, the readiness route's word is the best there is.
-        if let Some(version) = said.version.filter(|_| answers_tell_no_version) {
-            self.follow_reported_version(watched, version, now).await?;
+        match said.version.filter(|_| answers_tell_no_version) {
+            Some(version) => self.follow_reported_version(watched, version, now).await,
+            None if answers => self.follow_image(watched, now).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     pub(crate) async fn keep_facets(&self, watched: &Watched) -> Result<(), EngineError> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pilothouse_control::ControlState;
+use pilothouse_domain::endpoint::ContainerImage;
 use pilothouse_domain::version::VersionSource;
 use pilothouse_domain::{
     DeploymentLook, Endpoint, EventKind, HealthFacets, HealthState, Outcome, Phases, Probe, Table, Target,
@@ -42,6 +43,8 @@ pub(crate) struct Watched {
     /// Whether the endpoint's predictions name the version that gave them.
     pub(crate) answers_tell_version: Mutex<bool>,
     pub(crate) facets: Mutex<HealthFacets>,
+    /// Whether the version in the image's tag was written down.
+    image_told: AtomicBool,
     /// Set while the server's own health routes are asked.
     pub(crate) asking_facets: AtomicBool,
     pub(crate) control: Mutex<Option<ControlState>>,
@@ -76,6 +79,7 @@ impl Watched {
             quality: Mutex::new(Arc::new(quality)),
             answers_tell_version: Mutex::default(),
             facets: Mutex::default(),
+            image_told: AtomicBool::new(false),
             asking_facets: AtomicBool::new(false),
             control: Mutex::default(),
             evaluate_soon: Notify::new(),
@@ -94,13 +98,17 @@ impl Engine {
     pub async fn model_client(&self, endpoint: &Endpoint) -> Result<ModelClient, EngineError> {
         let credential = self.credential(&endpoint.target.auth).await?;
         let identity = self.identity(&endpoint.target.tls).await?;
-        Ok(ModelClient::new(
+        let client = ModelClient::new(
             self.transport(&endpoint.target.network).await?,
             &self.target_of(endpoint).await?,
             &endpoint.probe,
             credential,
             identity,
-        )?)
+        )?;
+        Ok(match endpoint.target.management_auth_of_model() {
+            Some(auth) => client.with_management(self.credential(auth).await?)?,
+            None => client,
+        })
     }
 
     /// Where and what a probe asks. Without rows of its own it sends the first golden row: the health route alone tells
@@ -248,6 +256,16 @@ impl Engine {
         self.record_event(Some(id), at, kind).await?;
         self.publish(Topic::Fleet);
         Ok(())
+    }
+
+    /// Takes the version from the tag of the image, where nobody who knows better tells one.
+    pub(crate) async fn follow_image(&self, watched: &Watched, at: TimestampMs) -> Result<(), EngineError> {
+        let image = watched.endpoint.target.image.as_ref().filter(|_| watched.endpoint.control_plane.is_none());
+        let Some(version) = image.and_then(ContainerImage::model_version) else { return Ok(()) };
+        if lock(&watched.reported).is_some() || watched.image_told.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.observe_version(watched, version, at, VersionSource::Image).await
     }
 
     pub(crate) async fn follow_reported_version(

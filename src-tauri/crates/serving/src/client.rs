@@ -73,7 +73,9 @@ pub struct ModelClient {
     target: Target,
     pub(crate) protocol: Box<dyn ServingProtocol>,
     limits: Limits,
-    pub(crate) authorizer: Authorizer,
+    authorizer: Authorizer,
+    /// The management API's own, where it has one.
+    management: Option<Authorizer>,
     tls: TlsProfile,
     /// The probe's own connection, so that predictions do not disturb what is measured.
     probe_connection: tokio::sync::Mutex<ConnectionSlot>,
@@ -130,12 +132,19 @@ impl ModelClient {
             protocol,
             limits,
             authorizer,
+            management: None,
             probe_connection: tokio::sync::Mutex::default(),
             idle: Mutex::default(),
             in_flight: Semaphore::new(PREDICTIONS_IN_FLIGHT),
             known: Mutex::default(),
             prompts_sent: AtomicU32::new(0),
         })
+    }
+
+    /// With a credential of its own for what is asked of a management API; only that is given it.
+    pub fn with_management(mut self, credential: Credential) -> Result<Self, ServingError> {
+        self.management = Some(Authorizer::new(&self.transport, credential, &self.target.tls)?);
+        Ok(self)
     }
 
     /// Makes one probe: one timed request. `fresh` forces a new connection, so that its phases are sampled.
@@ -150,7 +159,7 @@ impl ModelClient {
             (None, _, Some(input)) => self.probe_prediction(input, fresh).await,
             (Some(_), None, _) | (None, _, None) => self.probe_health(fresh).await,
         };
-        report.detail = report.detail.map(|detail| self.authorizer.redact_detail(&detail));
+        report.detail = report.detail.map(|detail| self.redact(&detail));
         tracing::debug!(
             host = self.target.url.host_str(),
             outcome = report.outcome.phrase(),
@@ -292,7 +301,7 @@ impl ModelClient {
     }
 
     fn shown(&self, answer: &Answer) -> ShownPrediction {
-        ShownPrediction::of(answer, |text| self.authorizer.redact(text))
+        ShownPrediction::of(answer, |text| self.without_secrets(text))
     }
 
     /// The probe's request, built once and kept while the metadata hold.
@@ -383,7 +392,7 @@ impl ModelClient {
     ) -> Exchange {
         let mut slot = self.probe_connection.lock().await;
         let request = self.request(call, fresh);
-        self.authorizer.exchange_observed(&self.transport, &mut slot, request, &self.limits, observer).await
+        self.authorizer_of(call).exchange_observed(&self.transport, &mut slot, request, &self.limits, observer).await
     }
 
     pub(crate) async fn pooled(&self, call: &Call) -> Exchange {
@@ -393,7 +402,7 @@ impl ModelClient {
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut slot = kept.map(|(_, slot)| slot).unwrap_or_default();
         let request = self.request(call, false);
-        let exchange = self.authorizer.exchange(&self.transport, &mut slot, request, &self.limits).await;
+        let exchange = self.authorizer_of(call).exchange(&self.transport, &mut slot, request, &self.limits).await;
         if slot.is_open() {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), slot));
         }
@@ -408,7 +417,7 @@ impl ModelClient {
 
     /// One call over a connection of the caller's, within limits of its own.
     pub(crate) async fn exchange_within(&self, slot: &mut ConnectionSlot, call: &Call, limits: &Limits) -> Exchange {
-        self.authorizer.exchange(&self.transport, slot, self.request(call, false), limits).await
+        self.authorizer_of(call).exchange(&self.transport, slot, self.request(call, false), limits).await
     }
 
     pub(crate) fn protocol(&self) -> &dyn ServingProtocol {
@@ -419,8 +428,22 @@ impl ModelClient {
         &self.limits
     }
 
+    /// `text` on one line, not too long and without secrets.
     pub(crate) fn redact(&self, text: &str) -> String {
-        self.authorizer.redact_detail(text)
+        one_line(&self.without_secrets(text), DETAIL_LIMIT)
+    }
+
+    /// `text` without the secrets of either credential.
+    pub(crate) fn without_secrets(&self, text: &str) -> String {
+        let text = self.authorizer.redact(text);
+        match &self.management {
+            Some(management) => management.redact(&text),
+            None => text,
+        }
+    }
+
+    fn authorizer_of(&self, call: &Call) -> &Authorizer {
+        self.management.as_ref().filter(|_| call.is_management).unwrap_or(&self.authorizer)
     }
 
     fn request<'a>(&'a self, call: &'a Call, fresh: bool) -> ExchangeRequest<'a> {
@@ -458,7 +481,7 @@ impl ModelClient {
     }
 
     fn redacted(&self, mut failure: PredictFailure) -> PredictFailure {
-        failure.detail = self.authorizer.redact_detail(&failure.detail);
+        failure.detail = self.redact(&failure.detail);
         failure
     }
 }

@@ -67,7 +67,7 @@ impl ModelClient {
             None => None,
         };
         if let Some(generation) = &mut generation {
-            generation.text = self.authorizer.redact(&generation.text);
+            generation.text = self.without_secrets(&generation.text);
         }
         ProbeReport { generation, ..report(exchange, failure, version) }
     }

@@ -39,7 +39,7 @@ pub use facets::{Facet, Facets};
 pub use grpc::GrpcCode;
 pub use metrics::{MetricsClient, MetricsFailure};
 pub use prediction::{SHOWN_OUTPUTS, SHOWN_ROWS, ShownPrediction};
-pub use protocol::{ModelMetadata, TensorSpec, VersionState};
+pub use protocol::{LoadedModel, ModelMetadata, TensorSpec, VersionState};
 pub use transport::control_client::{ControlCall, ControlClient};
 pub use transport::failure::{Failure, network_is_up};
 pub use transport::{

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::{Store, StoreError, endpoints};
 
-/// `source`: 0 the endpoint's answer, 1 the control plane.
+/// `source`: 0 the endpoint's answer, 1 the control plane, 2 the image's tag.
 pub(crate) const V1: &str = "
 CREATE TABLE live_version (
     id INTEGER PRIMARY KEY,
@@ -67,7 +67,7 @@ impl Store {
             } else if !endpoints::exists(connection, endpoint.0)? {
                 return Err(StoreError::not_found("endpoint", &endpoint));
             }
-            let source = i64::from(source == VersionSource::ControlPlane);
+            let source = source_code(source);
             connection
                 .prepare_cached(
                     "INSERT INTO live_version (endpoint, version, since_ms, source) VALUES (?1, ?2, ?3, ?4)",
@@ -114,8 +114,24 @@ fn decode(row: &Row<'_>) -> Result<LiveVersion, rusqlite::Error> {
         version: VersionId(row.get(1)?),
         since: TimestampMs(row.get(2)?),
         until: row.get::<_, Option<i64>>(3)?.map(TimestampMs),
-        source: if row.get::<_, i64>(4)? == 0 { VersionSource::Endpoint } else { VersionSource::ControlPlane },
+        source: source_of(row.get(4)?),
     })
+}
+
+const fn source_code(source: VersionSource) -> i64 {
+    match source {
+        VersionSource::Endpoint => 0,
+        VersionSource::ControlPlane => 1,
+        VersionSource::Image => 2,
+    }
+}
+
+const fn source_of(code: i64) -> VersionSource {
+    match code {
+        0 => VersionSource::Endpoint,
+        2 => VersionSource::Image,
+        _ => VersionSource::ControlPlane,
+    }
 }
 
 #[cfg(test)]

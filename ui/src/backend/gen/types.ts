@@ -1226,7 +1226,24 @@ protocol: string | null,
 /**
  * The model that the place named.
  */
-model: string | null, };
+model: string | null, 
+/**
+ * For a container: its image. Its version stands in where the server tells none of its own.
+ */
+image: DiscoveredImage | null, };
+
+/**
+ * The image of a container.
+ */
+export type DiscoveredImage = { 
+/**
+ * Its name with its tag.
+ */
+name: string, 
+/**
+ * Its tag, or the version that it is labelled with.
+ */
+version: string | null, };
 
 /**
  * An endpoint that could be watched.
@@ -1490,7 +1507,7 @@ model_version: string | null,
  */
 management_url: string | null, 
 /**
- * For clouds: credential of the management API; `null`: the endpoint's own.
+ * For `torchserve` and clouds: credential of the management API; `null`: the endpoint's own.
  */
 management_auth: AuthDraft | null, 
 /**
@@ -2606,7 +2623,7 @@ since_ms: number,
  */
 until_ms: number | null, 
 /**
- * `endpoint` or `control_plane`.
+ * `endpoint`, `control_plane` or `image` (the tag of the container's image).
  */
 source: string, };
 
@@ -2773,6 +2790,10 @@ server: string | null,
  */
 platform: string | null, 
 /**
+ * The container image that it was discovered in.
+ */
+image: string | null, 
+/**
  * Whether the server says that the model is ready.
  */
 ready: boolean | null, 
@@ -2793,6 +2814,10 @@ outputs: Array<TensorField>,
  */
 schema_source: string | null, 
 /**
+ * The models that the server holds in memory; `null` where it does not say.
+ */
+loaded: Array<ModelInMemory> | null, 
+/**
  * What a person should know before relying on this server.
  */
 notice: string | null, 
@@ -2800,6 +2825,27 @@ notice: string | null,
  * When it was asked.
  */
 at_ms: number, };
+
+/**
+ * A model that a server holds in memory.
+ */
+export type ModelInMemory = { 
+/**
+ * Its name.
+ */
+name: string, 
+/**
+ * What it takes in all, in bytes.
+ */
+size_bytes: number, 
+/**
+ * What of that lies in the memory of GPUs, in bytes.
+ */
+gpu_bytes: number, 
+/**
+ * When it is unloaded unless it is asked again.
+ */
+until_ms: number | null, };
 
 /**
  * A name and a number.

@@ -133,7 +133,7 @@ export const MANAGEMENT_PLACEHOLDER: Record<string, string> = {
   databricks: "The workspace",
 };
 
-/** A credential for a cloud's management API to start from: of the kind that it takes. */
+/** A credential for a management API to start from: of the kind that it takes. */
 export function managementAuth(draft: EndpointDraft): AuthDraft {
   const name = `${secretName(draft.url)}-management`;
   const auth = authOfKind(({ sagemaker: "aws_sigv4", azureml: "entra", vertex: "google_service_account" } as const)[draft.protocol] ?? "bearer", { kind: "none" }, name);
@@ -157,7 +157,7 @@ export function withProtocol(draft: EndpointDraft, protocol: string): EndpointDr
     json: protocol === "json" ? (draft.json ?? emptyJson()) : null,
     payload: PAYLOADS[protocol]?.some(([form]) => form === draft.payload) ? draft.payload : "auto",
     management_url: protocol === draft.protocol ? draft.management_url : null,
-    management_auth: CLOUDS.has(protocol) ? draft.management_auth : null,
+    management_auth: CLOUDS.has(protocol) || protocol === "torchserve" ? draft.management_auth : null,
     model_version: VERSION_LABEL[protocol] ? draft.model_version : null,
     prompts: GENERATES_TEXT.has(protocol) ? (draft.prompts ?? emptyPrompts()) : null,
     probe_rows: TAKES_NO_ROWS.has(protocol) ? null : draft.probe_rows,

@@ -331,7 +331,7 @@ border! {
         /// Base URL of the management API. For `torchserve` `null` means port 8081 of the same host; for clouds the one that
         /// belongs to the URL, and for `azureml` none.
         pub management_url: Option<String>,
-        /// For clouds: credential of the management API; `null`: the endpoint's own.
+        /// For `torchserve` and clouds: credential of the management API; `null`: the endpoint's own.
         pub management_auth: Option<Box<AuthDraft>>,
         /// For `mlflow`, `v1` and clouds: `auto`, `dataframe_split`, `dataframe_records`, `inputs`, `instances`, `csv`,
         /// `input_data` or `data`.

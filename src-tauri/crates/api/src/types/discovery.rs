@@ -151,5 +151,16 @@ border! {
         pub protocol: Option<String>,
         /// The model that the place named.
         pub model: Option<String>,
+        /// For a container: its image. Its version stands in where the server tells none of its own.
+        pub image: Option<DiscoveredImage>,
+    }
+
+    /// The image of a container.
+    #[derive(Eq)]
+    pub struct DiscoveredImage {
+        /// Its name with its tag.
+        pub name: String,
+        /// Its tag, or the version that it is labelled with.
+        pub version: Option<String>,
     }
 }

@@ -36,6 +36,8 @@ border! {
         pub server: Option<String>,
         /// Framework behind it.
         pub platform: Option<String>,
+        /// The container image that it was discovered in.
+        pub image: Option<String>,
         /// Whether the server says that the model is ready.
         pub ready: Option<bool>,
         /// Its versions, where the server lists them.
@@ -46,6 +48,8 @@ border! {
         pub outputs: Vec<TensorField>,
         /// Where inputs and outputs were read, when it was not the server itself.
         pub schema_source: Option<String>,
+        /// The models that the server holds in memory; `null` where it does not say.
+        pub loaded: Option<Vec<ModelInMemory>>,
         /// What a person should know before relying on this server.
         pub notice: Option<String>,
         /// When it was asked.
@@ -65,6 +69,19 @@ border! {
         pub workers: Option<u32>,
         /// What else the server says.
         pub detail: Option<String>,
+    }
+
+    /// A model that a server holds in memory.
+    #[derive(Eq)]
+    pub struct ModelInMemory {
+        /// Its name.
+        pub name: String,
+        /// What it takes in all, in bytes.
+        pub size_bytes: i64,
+        /// What of that lies in the memory of GPUs, in bytes.
+        pub gpu_bytes: i64,
+        /// When it is unloaded unless it is asked again.
+        pub until_ms: Option<i64>,
     }
 
     /// An input or output.

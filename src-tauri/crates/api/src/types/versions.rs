@@ -28,7 +28,7 @@ border! {
         pub since_ms: i64,
         /// To; `null`: still.
         pub until_ms: Option<i64>,
-        /// `endpoint` or `control_plane`.
+        /// `endpoint`, `control_plane` or `image` (the tag of the container's image).
         pub source: String,
     }
 }

@@ -4,8 +4,8 @@ use std::fs;
 
 use pilothouse_api::Code;
 use pilothouse_api::types::{
-    DiscoverAddRequest, DiscoverRequest, DiscoveredChoice, DiscoveryPlace, DiscoveryPlacesRequest, EndpointRequest,
-    FleetRequest, NetworkDraft,
+    DiscoverAddRequest, DiscoverRequest, DiscoveredChoice, DiscoveredImage, DiscoveryPlace, DiscoveryPlacesRequest,
+    EndpointDraft, EndpointRequest, EndpointUpdateRequest, FleetRequest, NetworkDraft,
 };
 use pilothouse_testkit::{Behaviour, FakeServer};
 
@@ -32,6 +32,7 @@ fn choice(name: &str, url: &str, protocol: Option<&str>, model: Option<&str>) ->
         network: NetworkDraft::System,
         protocol: protocol.map(str::to_owned),
         model: model.map(str::to_owned),
+        image: None,
     }
 }
 
@@ -40,7 +41,10 @@ async fn each_model_of_a_chosen_server_is_watched() {
     let (place, server) = (open(), FakeServer::start(two_models()).await);
     let items = vec![
         choice("team", server.url().as_str(), Some("v2"), None),
-        choice("one", server.url().as_str(), Some("v2"), Some("iris")),
+        DiscoveredChoice {
+            image: Some(DiscoveredImage { name: "registry.example/iris:2.1".into(), version: Some("2.1".into()) }),
+            ..choice("one", server.url().as_str(), Some("v2"), Some("iris"))
+        },
         choice("gone", "http://127.0.0.1:1/", None, None),
         // What the place says is enough to watch a server that is down.
         choice("down", "http://127.0.0.1:1/", Some("v2"), Some("churn")),
@@ -53,6 +57,16 @@ async fn each_model_of_a_chosen_server_is_watched() {
     let shown = place.api.endpoint(EndpointRequest { id: added[2].id.unwrap() }).await.unwrap();
     assert_eq!((shown.draft.model.as_deref(), shown.draft.environment.as_str()), (Some("iris"), "staging"));
     assert_eq!(place.api.fleet(FleetRequest::default()).await.unwrap().endpoints.len(), 4);
+    // The image stays through an edit of what the form shows.
+    let image = async |item: usize| {
+        let id = pilothouse_domain::EndpointId(added[item].id.unwrap());
+        place.api.engine().endpoint(id).await.unwrap().target.image.map(|image| image.name)
+    };
+    assert_eq!((image(1).await, image(2).await.as_deref()), (None, Some("registry.example/iris:2.1")));
+    let draft = EndpointDraft { interval_ms: 60_000, ..shown.draft };
+    let request = EndpointUpdateRequest { id: added[2].id.unwrap(), revision: shown.revision, draft };
+    Box::pin(place.api.endpoint_update(request)).await.unwrap();
+    assert_eq!(image(2).await.as_deref(), Some("registry.example/iris:2.1"));
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The server's own words on its health, beside what its predictions show.
 
+use pilothouse_domain::endpoint::ContainerImage;
+use pilothouse_domain::version::VersionSource;
 use pilothouse_domain::{Endpoint, FacetState, HealthFacets, Protocol, VersionId};
 use pilothouse_engine::Engine;
 use pilothouse_testkit::{Behaviour, FakeServer, number_table};
@@ -114,4 +116,40 @@ async fn a_version_that_only_the_readiness_route_names_is_followed() {
         .await;
     }
     engine.stop().await;
+}
+
+/// The live version of an endpoint in a container, and who told it.
+async fn version_in_image(server: &FakeServer, tag: &str) -> Option<(String, VersionSource)> {
+    let place = Place::new();
+    let engine = place.engine();
+    let mut endpoint = v2_endpoint(server);
+    endpoint.target.image = Some(ContainerImage { name: format!("team/wine:{tag}"), version: Some(tag.into()) });
+    let id = engine.add_endpoint(endpoint).await.unwrap();
+    let endpoint = engine.endpoint(id).await.unwrap();
+    engine.watch().await.unwrap();
+    until_states(&engine, &endpoint, [FacetState::Ok; 3]).await;
+    // What a further check says is known when another one is on record.
+    for _ in 0..2 {
+        engine.probe_now(id).await.unwrap();
+    }
+    let live = || async { engine.with_store(move |store| store.live_versions(id)).await.unwrap() };
+    let told = if tag == "latest" {
+        live().await
+    } else {
+        eventually("a version", || async { Some(live().await).filter(|live| !live.is_empty()) }).await
+    };
+    assert!(told.len() <= 1, "no version is taken back: {told:?}");
+    engine.stop().await;
+    told.into_iter().next().map(|live| (live.version.0, live.source))
+}
+
+#[tokio::test]
+async fn the_tag_of_an_image_stands_in_where_nobody_tells_a_version() {
+    let prediction = r#"{"outputs":[{"name":"y","shape":[1],"datatype":"FP64","data":[1]}]}"#;
+    let silent = FakeServer::start(well(Behaviour::json(prediction))).await;
+    assert_eq!(version_in_image(&silent, "2.1").await, Some(("2.1".to_owned(), VersionSource::Image)));
+    assert_eq!(version_in_image(&silent, "latest").await, None, "a tag that moves says nothing");
+    let prediction = r#"{"model_version":"3","outputs":[{"name":"y","shape":[1],"datatype":"FP64","data":[1]}]}"#;
+    let telling = FakeServer::start(well(Behaviour::json(prediction))).await;
+    assert_eq!(version_in_image(&telling, "2.1").await, Some(("3".to_owned(), VersionSource::Endpoint)));
 }

@@ -46,15 +46,22 @@ pub(crate) struct Call {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// What it is sent over.
     pub(crate) wire: Wire,
+    /// Whether it goes to a management API, which may want a credential of its own.
+    pub(crate) is_management: bool,
 }
 
 impl Call {
     pub(crate) const fn get(url: Url) -> Self {
-        Self { method: Method::GET, url, body: None, headers: Vec::new(), wire: Wire::Http1 }
+        Self { method: Method::GET, url, body: None, headers: Vec::new(), wire: Wire::Http1, is_management: false }
+    }
+
+    /// As [`Self::get`], from a management API.
+    pub(crate) fn get_management(url: Url) -> Self {
+        Self { is_management: true, ..Self::get(url) }
     }
 
     pub(crate) fn post(url: Url, body: impl Into<Bytes>) -> Self {
-        Self { method: Method::POST, url, body: Some(body.into()), headers: Vec::new(), wire: Wire::Http1 }
+        Self { method: Method::POST, body: Some(body.into()), ..Self::get(url) }
     }
 
     /// A unary call of gRPC with this message.
@@ -119,6 +126,19 @@ pub struct VersionState {
     pub detail: Option<String>,
 }
 
+/// A model that a server holds in memory, where it loads and unloads them as they are asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LoadedModel {
+    /// Its name.
+    pub name: String,
+    /// What it takes in all, in bytes.
+    pub size_bytes: u64,
+    /// What of that lies in the memory of GPUs, in bytes.
+    pub gpu_bytes: u64,
+    /// When it is unloaded unless it is asked again, in milliseconds since 1970.
+    pub until_ms: Option<i64>,
+}
+
 /// What a server says about a model.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ModelMetadata {
@@ -141,6 +161,9 @@ pub struct ModelMetadata {
     /// Its versions with their states, where the server lists them.
     #[serde(default)]
     pub states: Vec<VersionState>,
+    /// The models that the server holds in memory now; `None` where it does not say.
+    #[serde(default)]
+    pub loaded: Option<Vec<LoadedModel>>,
 }
 
 /// A health route to be asked beside the probe.

@@ -1,6 +1,6 @@
-//! Ollama's own API: `GET /api/tags`, `POST /api/chat`, `POST /api/generate`, answers in JSON lines.
+//! Ollama's own API: `GET /api/tags`, `GET /api/ps`, `POST /api/chat`, `POST /api/generate`, answers in JSON lines.
 //!
-//! Source: Ollama's `docs/api.md` ("Generate a chat completion", "List local models"); not run here, for no package
+//! Source: Ollama's `docs/api.md` ("Generate a chat completion", "List local models", "List Running Models"); not run here, for no package
 //! registry offers the server. What must stay true: its durations, in nanoseconds, stand beside our measurements and
 //! never in their place. The model's version is the beginning of its digest, as `ollama list` shows it.
 
@@ -11,15 +11,18 @@ use url::Url;
 
 use super::cells::parse;
 use super::{
-    Answer, Call, FacetCall, Lacking, ModelMetadata, Readiness, ServingProtocol, below, error_member, malformed,
-    misfit, no_rows,
+    Answer, Call, FacetCall, Lacking, LoadedModel, ModelMetadata, Readiness, ServingProtocol, below, error_member,
+    malformed, misfit, no_rows,
 };
 use crate::generation::{Part, TextGeneration, json_body, streaming};
 use crate::stream::Framing;
+use crate::text::one_line;
 use crate::transport::Failure;
 
 /// Characters of a digest that `ollama list` shows.
 const DIGEST_CHARACTERS: usize = 12;
+/// Models in memory that are shown; a machine holds few.
+const MAX_LOADED: usize = 50;
 
 /// The protocol, bound to one target.
 pub(super) struct Ollama {
@@ -66,6 +69,27 @@ struct Tag {
     name: String,
     #[serde(default)]
     digest: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Running {
+    models: Vec<RunningModel>,
+}
+
+#[derive(Deserialize)]
+struct RunningModel {
+    name: String,
+    #[serde(default)]
+    size: u64,
+    #[serde(default)]
+    size_vram: u64,
+    #[serde(default)]
+    expires_at: String,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
 }
 
 #[derive(Deserialize)]
@@ -156,9 +180,36 @@ impl ServingProtocol for Ollama {
         Ok(ModelMetadata { name, versions, platform: Some("ollama".to_owned()), ..ModelMetadata::default() })
     }
 
+    fn further_calls(&self) -> Vec<Call> {
+        vec![Call::get(below(&self.base, &["api", "ps"])), Call::get(below(&self.base, &["api", "version"]))]
+    }
+
+    fn read_further(&self, index: usize, body: &[u8], metadata: &mut ModelMetadata) -> Result<(), Failure> {
+        if index == 0 {
+            metadata.loaded = Some(loaded(body)?);
+            return Ok(());
+        }
+        let version: Version = parse(body).map_err(|error| malformed(&error, body, "Ollama's version"))?;
+        metadata.server = Some(one_line(&format!("ollama {}", version.version), 60));
+        Ok(())
+    }
+
     fn generation(&self) -> Option<&dyn TextGeneration> {
         Some(self)
     }
+}
+
+/// The models in memory, as `GET /api/ps` ("List Running Models") names them.
+fn loaded(body: &[u8]) -> Result<Vec<LoadedModel>, Failure> {
+    let running: Running = parse(body).map_err(|error| malformed(&error, body, "Ollama's list of running models"))?;
+    let model = |model: RunningModel| LoadedModel {
+        name: one_line(&model.name, 300),
+        size_bytes: model.size,
+        gpu_bytes: model.size_vram.min(model.size),
+        // A model that stays for ever has a time three hundred years from now.
+        until_ms: model.expires_at.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond),
+    };
+    Ok(running.models.into_iter().take(MAX_LOADED).map(model).collect())
 }
 
 impl TextGeneration for Ollama {
@@ -244,6 +295,30 @@ mod tests {
         assert_eq!(ollama(None).read_health(tags), Ok(()));
         let empty = ollama(None).read_health(br#"{"models":[]}"#).unwrap_err();
         assert_eq!(empty.outcome, Outcome::TargetFailed(TargetFailure::NotReady));
+    }
+
+    #[test]
+    fn documented_running_models_are_read() {
+        let running = br#"{"models":[{"name":"mistral:latest","model":"mistral:latest","size":5137025024,
+            "digest":"2ae6f6dd7a3dd734790bbbf58b8909a606e0e7e97e94b7604e0aa7ae4490e6d8",
+            "details":{"parent_model":"","format":"gguf","family":"llama","families":["llama"],
+            "parameter_size":"7.2B","quantization_level":"Q4_0"},
+            "expires_at":"2024-06-04T14:38:31.83753-07:00","size_vram":5137025024}]}"#;
+        let mut metadata = ModelMetadata::default();
+        ollama(None).read_further(0, running, &mut metadata).unwrap();
+        ollama(None).read_further(1, br#"{"version":"0.5.1"}"#, &mut metadata).unwrap();
+        let expect = LoadedModel {
+            name: "mistral:latest".into(),
+            size_bytes: 5_137_025_024,
+            gpu_bytes: 5_137_025_024,
+            until_ms: Some(1_717_537_111_837),
+        };
+        assert_eq!(metadata.loaded, Some(vec![expect]));
+        assert_eq!(metadata.server.as_deref(), Some("ollama 0.5.1"));
+        assert_eq!(loaded(br#"{"models":[]}"#), Ok(Vec::new()), "none is loaded until it is asked");
+        let odd = loaded(br#"{"models":[{"name":"m","size":1,"size_vram":9,"expires_at":"never"}]}"#).unwrap();
+        assert_eq!((odd[0].gpu_bytes, odd[0].until_ms), (1, None));
+        assert!(loaded(b"{}").is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! template says otherwise.
 //!
 //! The management API has an address of its own, port 8081 of the same host unless the target names another, and a token
-//! of its own.
+//! of its own: [`Target::management_auth`], else the endpoint's credential is tried. The page of metrics needs none.
 
 use bytes::Bytes;
 use pilothouse_domain::{Table, Target, TargetFailure};
@@ -142,7 +142,7 @@ impl ServingProtocol for TorchServe {
     fn health_call(&self) -> Result<Call, Failure> {
         // The workers say more than `/ping`, but a management API that nobody named may be closed to us.
         match self.describe_url().filter(|_| self.management_is_named) {
-            Some(url) => Ok(Call::get(url)),
+            Some(url) => Ok(Call::get_management(url)),
             None => Ok(Call::get(below(&self.base, &["ping"]))),
         }
     }
@@ -192,7 +192,7 @@ impl ServingProtocol for TorchServe {
     }
 
     fn metadata_call(&self) -> Option<Call> {
-        Some(Call::get(below(&self.management, &["models", self.model.as_deref()?, "all"])))
+        Some(Call::get_management(below(&self.management, &["models", self.model.as_deref()?, "all"])))
     }
 
     fn read_metadata(&self, body: &[u8]) -> Result<ModelMetadata, Failure> {
@@ -227,7 +227,7 @@ impl ServingProtocol for TorchServe {
     fn further_calls(&self) -> Vec<Call> {
         // The default version, which the list of all does not mark.
         match self.model.as_deref() {
-            Some(model) => vec![Call::get(below(&self.management, &["models", model]))],
+            Some(model) => vec![Call::get_management(below(&self.management, &["models", model]))],
             None => Vec::new(),
         }
     }
@@ -250,7 +250,7 @@ impl ServingProtocol for TorchServe {
 
     fn readiness_call(&self) -> Option<FacetCall> {
         let lacking = if self.management_is_named { Lacking::Nothing } else { Lacking::Server };
-        Some(FacetCall { call: Call::get(self.describe_url()?), lacking })
+        Some(FacetCall { call: Call::get_management(self.describe_url()?), lacking })
     }
 
     fn read_readiness(&self, body: &[u8]) -> Result<Readiness, Failure> {

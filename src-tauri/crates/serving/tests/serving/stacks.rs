@@ -2,11 +2,11 @@
 
 use pilothouse_domain::endpoint::JsonTemplate;
 use pilothouse_domain::{Cell, FacetState, Outcome, Protocol, Target, TargetFailure, VersionId};
-use pilothouse_serving::Facets;
-use pilothouse_testkit::{Behaviour, FakeServer, RecordedRequest, number_table, target};
+use pilothouse_serving::{Credential, Facets};
+use pilothouse_testkit::{Behaviour, FakeServer, RecordedRequest, number_table, quick_probe_config, target};
 use serde_json::json;
 
-use crate::support::{client_of, failed, ready_target};
+use crate::support::{client_of, client_with, failed, ready_target};
 
 const TORCHSERVE_MODELS: &str = include_str!("../data/torchserve-0.12.0-models.json");
 const TORCHSERVE_PREDICTION: &str = include_str!("../data/torchserve-0.12.0-prediction.json");
@@ -148,6 +148,52 @@ async fn torchserve_refuses_a_token_with_400_and_a_guessed_management_api_may_be
     let client = client_of(&target);
     let facets = client.facets().await;
     assert_eq!(states(&facets), (FacetState::Ok, FacetState::NotOffered), "{facets:?}");
+}
+
+#[tokio::test]
+async fn each_api_of_torchserve_is_given_its_own_token() {
+    let guarded = |token: &'static str, body: &'static str| {
+        Behaviour::answer(move |request| {
+            let given = request.header("authorization").unwrap_or_default();
+            if given == format!("Bearer {token}") {
+                Behaviour::json(body)
+            } else {
+                // A server that repeats what it was given.
+                Behaviour::status(400, &NO_TOKEN.replace("Token either", &format!("{given} Token either")))
+            }
+        })
+    };
+    let (inference, management, target) =
+        torchserve(guarded("inference-key", TORCHSERVE_PREDICTION), guarded("management-key", TORCHSERVE_MODELS)).await;
+    let bearer = |token: &str| Credential::Bearer(token.to_owned().into());
+    let client = client_with(&target, &quick_probe_config(), bearer("inference-key"));
+    assert_eq!(client.probe(false).await.outcome, Outcome::Ok);
+    let refused = client.facets().await.ready;
+    assert_eq!(refused.state, FacetState::Failed, "one token does not open both");
+
+    let client = client_with(&target, &quick_probe_config(), bearer("inference-key"));
+    let client = client.with_management(bearer("management-key")).unwrap();
+    assert_eq!(client.probe(false).await.outcome, Outcome::Ok);
+    let facets = client.facets().await;
+    assert_eq!((facets.ready.state, facets.version), (FacetState::Ok, Some(VersionId::from("1.0"))));
+    client.metadata().await.unwrap();
+    let sent = |server: &FakeServer, token: &str| {
+        let bearer = format!("Bearer {token}");
+        server.requests().iter().filter(|request| request.header("authorization") == Some(&bearer)).count()
+    };
+    assert_eq!(sent(&inference, "management-key"), 0);
+    assert_eq!(sent(&management, "inference-key"), 1, "only where no other was named");
+    assert!(sent(&inference, "inference-key") > 0 && sent(&management, "management-key") > 0);
+
+    // Without rows the workers are asked, with the same token; a wrong one is named nowhere.
+    let idle = Target { probe_input: None, json: None, ..target };
+    let health = |token: &str| {
+        client_with(&idle, &quick_probe_config(), bearer("inference-key")).with_management(bearer(token)).unwrap()
+    };
+    assert_eq!(health("management-key").probe(false).await.outcome, Outcome::Ok);
+    let refused = health("marker-of-a-wrong-key").probe(false).await;
+    assert_eq!(refused.outcome, failed(TargetFailure::Unauthorized), "{refused:?}");
+    assert!(!refused.detail.unwrap().contains("marker"), "the server repeated it");
 }
 
 #[tokio::test]
