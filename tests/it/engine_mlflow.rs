@@ -92,6 +92,7 @@ async fn a_bad_version_is_rolled_back_and_verified_by_its_answers() {
         row.health == HealthWord::Healthy && row.version.as_deref() == Some("1") && accuracy(row) > 0.95
     })
     .await;
+    is_described_by_the_registry(api, *id, registered).await;
     let audit = api.audit(pilothouse_api::types::AuditRequest { limit: 100, before: None }).await.unwrap();
     let of_run: Vec<&str> =
         audit.entries.iter().map(|entry| entry.action.as_str()).filter(|a| a.starts_with("rollback")).collect();
@@ -118,6 +119,18 @@ async fn without_a_reload_the_alias_moves_and_the_verdict_is_not_verified() {
         "and serving did not follow"
     );
     api.stop().await;
+}
+
+/// The scoring server itself describes no inputs; the registry's signature of the version that it serves does.
+async fn is_described_by_the_registry(api: &Api, id: i64, registered: &Registered) {
+    let described = api.model_describe(of(id)).await.unwrap();
+    assert_eq!(described.server, Some(format!("mlflow {}", pilothouse_tests::pinned("mlflow", "mlflow"))));
+    assert_eq!(described.schema_source.as_deref(), Some("the registry for version 1"));
+    let inputs: Vec<&str> = described.inputs.iter().map(|input| input.name.as_str()).collect();
+    assert_eq!(inputs, registered.columns, "the columns that the model was registered with, in their order");
+    assert!(described.inputs.iter().all(|input| input.datatype == "FP64" && !input.optional), "{described:?}");
+    let outputs: Vec<&str> = described.outputs.iter().map(|output| output.datatype.as_str()).collect();
+    assert_eq!(outputs, ["INT64"], "a class");
 }
 
 const ALIAS: &str = "api/2.0/mlflow/registered-models/alias";

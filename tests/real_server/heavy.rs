@@ -2,6 +2,8 @@
 //!
 //! They weigh gigabytes together, so that only `cargo xtask test --all` sets them up.
 
+use url::Url;
+
 use super::{Launch, METRICS_PORT_ABOVE, RealServer, SCRIPTS, bring, environment, free_port};
 
 impl RealServer {
@@ -44,6 +46,14 @@ impl RealServer {
         let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let keys: serde_json::Value = serde_json::from_str(&text).expect("key_file.json is JSON");
         keys[interface]["key"].as_str().expect("a key").to_owned()
+    }
+
+    /// The base URL of a TorchServe's management API.
+    pub fn torchserve_management(&self) -> Url {
+        let file = self.folder.path().join("config.properties");
+        let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let address = text.lines().find_map(|line| line.strip_prefix("management_address=")).expect("it was written");
+        address.parse().expect("a URL")
     }
 
     /// A Ray node with the application `tumours` below `/tumours`.

@@ -55,6 +55,7 @@ async fn kubernetes() {
         network: service.ways[0].network.clone(),
         protocol: service.protocol.clone(),
         model: service.model.clone(),
+        image: None,
     };
     let id = connected(&api, choice).await;
     until_row(&api, id, "it is healthy through the forwarded port", |row| row.health == HealthWord::Healthy).await;

@@ -10,8 +10,11 @@ use pilothouse_api::types::{AuthDraft, DiscoverAddRequest, DiscoveredChoice};
 use pilothouse_tests::RealServer;
 
 use crate::stacks::apps::instances;
-use crate::stacks::conformance::{Access, Asked, Detected, SECRET, Stack, TWO_TUMOURS, Version, conforms};
+use crate::stacks::conformance::{
+    Access, Asked, Detected, MANAGEMENT_SECRET, SECRET, Stack, TWO_TUMOURS, Version, conforms,
+};
 use crate::stacks::language::OWN_KEY;
+use crate::stacks::metadata::{Metadata, told};
 use crate::stacks::server_view::{Page, ServerView};
 use crate::support::{RESTART, until};
 
@@ -27,13 +30,22 @@ async fn torchserve() {
             model: None,
             predict: None,
         }),
-        settings: |_, draft| {
+        settings: |server, draft| {
             draft.protocol = "torchserve".into();
             draft.model = Some("tumours".into());
+            draft.management_url = Some(server.torchserve_management().into());
+            draft.management_auth = Some(Box::new(AuthDraft::Bearer { secret: MANAGEMENT_SECRET.into() }));
         },
-        access: Access::Own(|server| (AuthDraft::Bearer { secret: SECRET.into() }, server.torchserve_key("inference"))),
+        access: Access::OwnAndManagement(
+            |server| (AuthDraft::Bearer { secret: SECRET.into() }, server.torchserve_key("inference")),
+            |server| server.torchserve_key("management"),
+        ),
         asked: Asked::Rows(TWO_TUMOURS),
-        version: Version::Untold,
+        version: Version::Managed("1.0"),
+        metadata: Metadata::Told(|_| {
+            let version = "version 1.0 READY, default, workers 1, its only worker is ready";
+            told(&["model tumours", "server TorchServe", "platform python", "ready true", version])
+        }),
         metrics: Some(ServerView {
             server: "TorchServe",
             page: Page::TwoPortsAbove,
@@ -63,6 +75,7 @@ async fn ray_serve() {
         access: Access::Gate,
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Is("1"),
+        metadata: Metadata::Untold("an application says nothing of its model"),
         metrics: Some(ServerView {
             server: "Ray Serve",
             page: Page::Given,
@@ -92,6 +105,9 @@ async fn vllm() {
         access: OWN_KEY,
         asked: Asked::Text,
         version: Version::Of(RealServer::model_path),
+        metadata: Metadata::Told(|server| {
+            vec!["model tiny".to_owned(), "platform vllm".to_owned(), format!("version {}", server.model_path())]
+        }),
         metrics: Some(ServerView {
             server: "vLLM",
             page: Page::BesideApi,
@@ -132,6 +148,8 @@ async fn transformers_serve() {
         access: Access::Gate,
         asked: Asked::Text,
         version: Version::Of(|server| format!("{}@main", server.model_path())),
+        // The name that it was given: its list of models is that of its cache, where this one is not.
+        metadata: Metadata::Told(|server| vec![format!("model {}", server.model_path())]),
         metrics: None,
     })
     .await;

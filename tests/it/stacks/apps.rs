@@ -4,6 +4,7 @@ use pilothouse_api::types::{AuthDraft, EndpointDraft, JsonDraft};
 use pilothouse_tests::{LITSERVE_KEY, RealServer};
 
 use super::conformance::{Access, Asked, Detected, SECRET, Stack, TWO_TUMOURS, Version, conforms};
+use super::metadata::Metadata;
 use super::server_view::{Page, ServerView};
 
 pub(crate) fn instances(draft: &mut EndpointDraft, prediction: &str, version: Option<&str>) {
@@ -34,6 +35,7 @@ async fn fastapi() {
         access: Access::Gate,
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Is("1"),
+        metadata: Metadata::Untold("its OpenAPI document gives the route and the request, and nothing of the model"),
         metrics: None,
     })
     .await;
@@ -57,6 +59,7 @@ async fn litserve() {
         }),
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Is("1"),
+        metadata: Metadata::Untold("it says how to ask it, and nothing of the model"),
         metrics: None,
     })
     .await;
@@ -78,6 +81,7 @@ async fn bentoml() {
         access: Access::Gate,
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Untold,
+        metadata: Metadata::Untold("its documents give the route and the request, and nothing of the model"),
         metrics: Some(ServerView {
             server: "BentoML",
             page: Page::BesideApi,

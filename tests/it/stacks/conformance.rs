@@ -1,5 +1,5 @@
-//! The steps that every stack goes through: found, connected with a credential, checked ten times, its version shown, its
-//! metrics read, its server killed and noticed, started again and recovered.
+//! The steps that every stack goes through: found, connected with a credential, checked ten times, its version and what it
+//! says of its model shown, its metrics read, its server killed and noticed, started again and recovered.
 
 use pilothouse_api::Api;
 use pilothouse_api::types::{
@@ -9,11 +9,14 @@ use pilothouse_api::types::{
 use pilothouse_testkit::BearerGate;
 use pilothouse_tests::RealServer;
 
+use super::metadata::{self, Metadata};
 use super::server_view::{self, ServerView};
 use crate::support::{LATER, RESTART, add, always, detect_request, draft, of, open, row, until, until_row};
 
 /// The keyring's name of the credential.
 pub(crate) const SECRET: &str = "stack-credential";
+/// That of the management API's.
+pub(crate) const MANAGEMENT_SECRET: &str = "stack-management-credential";
 const GOLDEN_SET: &str = "two-tumours";
 
 /// One serving stack.
@@ -28,6 +31,8 @@ pub(crate) struct Stack {
     pub(crate) access: Access,
     pub(crate) asked: Asked,
     pub(crate) version: Version,
+    /// What the server says of its model.
+    pub(crate) metadata: Metadata,
     /// What the server says of itself; `None`: it has no metrics.
     pub(crate) metrics: Option<ServerView>,
 }
@@ -47,6 +52,8 @@ pub(crate) enum Version {
     Is(&'static str),
     /// What only the started server knows.
     Of(fn(&RealServer) -> String),
+    /// None with an answer: the server's management API alone tells which one answers.
+    Managed(&'static str),
 }
 
 /// What detection says of a stack.
@@ -69,6 +76,8 @@ pub(crate) enum Access {
     Open,
     /// The server itself demands one. It is asked for once after each start: what to write into the form, and the secret.
     Own(fn(&RealServer) -> (AuthDraft, String)),
+    /// As [`Access::Own`], and a bearer token of its own for the management API.
+    OwnAndManagement(fn(&RealServer) -> (AuthDraft, String), fn(&RealServer) -> String),
 }
 
 /// Rows and the right answers to them.
@@ -140,7 +149,7 @@ async fn steps(stack: &Stack) {
             let gate = BearerGate::start(&server.url, &token).await;
             (Some(gate), AuthDraft::Bearer { secret: SECRET.into() }, token)
         }
-        Access::Own(grant) => {
+        Access::Own(grant) | Access::OwnAndManagement(grant, _) => {
             let (auth, value) = grant(&server);
             (None, auth, value)
         }
@@ -152,6 +161,7 @@ async fn steps(stack: &Stack) {
         assert!(found.needs_auth, "{}: {found:?}", stack.name);
     }
     api.secret_set(SecretSetRequest { name: SECRET.into(), value }).await.unwrap();
+    grant_management(stack, &api, &server).await;
     if let Some(detected) = &stack.detected {
         let found = api.detect(detect_request(&url, auth.clone())).await.unwrap();
         assert_detected(stack.name, detected, &found);
@@ -168,7 +178,7 @@ async fn steps(stack: &Stack) {
         Asked::Text => wanted.prompts = Some(prompts()),
     }
     let version = match stack.version {
-        Version::Untold => None,
+        Version::Untold | Version::Managed(_) => None,
         Version::Is(version) => Some(version.to_owned()),
         Version::Of(version) => Some(version(&server)),
     };
@@ -193,6 +203,10 @@ async fn steps(stack: &Stack) {
         assert_eq!(generation.completion_tokens, Some(TOKENS), "{}: {generation:?}", stack.name);
     }
 
+    let version = match stack.version {
+        Version::Managed(version) => Some(version.to_owned()),
+        _ => version,
+    };
     if let Some(view) = &stack.metrics {
         let detected = stack.detected.as_ref().map(|detected| detected.server);
         wanted.metrics = Some(server_view::find(&api, view, &server, &wanted, detected).await);
@@ -205,8 +219,8 @@ async fn steps(stack: &Stack) {
         assert_eq!(probe.outcome, "ok", "{}: {probe:?}", stack.name);
         assert!(probe.total_us.is_some_and(|total| total > 0), "{}: {probe:?}", stack.name);
     }
-    let healthy = until_row(&api, id, "it is healthy", |row| row.health == HealthWord::Healthy).await;
-    assert_eq!(healthy.version, version, "{}", stack.name);
+    until_row(&api, id, "it is healthy", |row| row.health == HealthWord::Healthy).await;
+    until_row(&api, id, "its version is shown", |row| row.version == version).await;
     let summary = until("ten checks are on record", LATER, async || {
         Some(api.health_summary(always(id)).await.unwrap()).filter(|summary| summary.n >= 10)
     });
@@ -219,12 +233,19 @@ async fn steps(stack: &Stack) {
         assert_eq!(evaluated.quality.unwrap().value, Some(1.0), "{}", stack.name);
     }
 
+    metadata::is_shown(&api, id, stack.name, &server, &stack.metadata).await;
     if let Some(view) = &stack.metrics {
         server_view::is_told(&api, id, stack.name, view).await;
     }
 
     outlives_a_crash(stack, &api, id, server, version.as_deref()).await;
     api.stop().await;
+}
+
+async fn grant_management(stack: &Stack, api: &Api, server: &RealServer) {
+    if let Access::OwnAndManagement(_, key) = stack.access {
+        api.secret_set(SecretSetRequest { name: MANAGEMENT_SECRET.into(), value: key(server) }).await.unwrap();
+    }
 }
 
 /// Killed, noticed, started again, recovered; and none of it taken for a failure of ours.
@@ -243,9 +264,10 @@ async fn outlives_a_crash(stack: &Stack, api: &Api, id: i64, mut server: RealSer
     })
     .await
     .unwrap();
-    if let Access::Own(grant) = stack.access {
+    if let Access::Own(grant) | Access::OwnAndManagement(grant, _) = stack.access {
         api.secret_set(SecretSetRequest { name: SECRET.into(), value: grant(&server).1 }).await.unwrap();
     }
+    grant_management(stack, api, &server).await;
     until_row(api, id, "it is healthy again", |row| row.health == HealthWord::Healthy).await;
     assert_eq!(row(api, id).await.version.as_deref(), version, "{}", stack.name);
     let summary = api.health_summary(always(id)).await.unwrap();

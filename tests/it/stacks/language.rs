@@ -4,6 +4,7 @@ use pilothouse_api::types::AuthDraft;
 use pilothouse_tests::{LANGUAGE_KEY, RealServer};
 
 use super::conformance::{Access, Asked, Detected, SECRET, Stack, Version, conforms};
+use super::metadata::{Metadata, told};
 use super::server_view::{Page, ServerView};
 
 /// A bearer token that the server itself demands.
@@ -29,6 +30,7 @@ async fn llamacpp() {
         access: OWN_KEY,
         asked: Asked::Text,
         version: Version::Is("tiny"),
+        metadata: Metadata::Told(|_| told(&["model tiny", "platform llamacpp"])),
         metrics: Some(ServerView {
             server: "llama.cpp",
             page: Page::BesideApi,

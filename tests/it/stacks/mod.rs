@@ -5,6 +5,7 @@
 pub(crate) mod apps;
 pub(crate) mod conformance;
 pub(crate) mod language;
+pub(crate) mod metadata;
 mod metrics;
 mod open_inference;
 mod sagemaker;

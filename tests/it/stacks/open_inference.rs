@@ -7,10 +7,24 @@ use pilothouse_domain::endpoint::Tls;
 use pilothouse_domain::{Outcome, ProbeConfig, Protocol, Target, TargetFailure};
 use pilothouse_serving::{Credential, ModelClient, Transport, TransportConfig, detect};
 use pilothouse_testkit::{Authority, Validity, number_table};
-use pilothouse_tests::{RealServer, TRITON_KEY};
+use pilothouse_tests::{RealServer, TRITON_KEY, pinned};
 
 use super::conformance::{Access, Asked, Detected, Examples, SECRET, Stack, TWO_TUMOURS, Version, conforms};
+use super::metadata::{Metadata, told};
 use super::server_view::{Page, ServerView};
+
+/// What MLServer says of `bc`, over either wire.
+fn tumours_of_mlserver(_server: &RealServer) -> Vec<String> {
+    let server = format!("server mlserver {}", pinned("mlserver", "mlserver"));
+    let [input, output] = ["in predict FP64 [-1, 30]", "out predict INT64 [-1]"];
+    told(&["model bc", &server, "platform sklearn", input, output])
+}
+
+/// What Triton says of `tumours`, over either wire; the server's version is that in the wheel of PyTriton.
+fn tumours_of_triton(_server: &RealServer) -> Vec<String> {
+    let [input, output] = ["in rows FP64 [-1, 2]", "out predict INT64 [-1]"];
+    told(&["model tumours", "server triton 2.51.0", "platform python", "version 1", input, output])
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mlserver() {
@@ -31,6 +45,7 @@ async fn mlserver() {
         access: Access::Gate,
         asked: Asked::Rows(THIRTY_FEATURES),
         version: Version::Is("1"),
+        metadata: Metadata::Told(tumours_of_mlserver),
         metrics: Some(ServerView {
             server: "MLServer",
             page: Page::TwoPortsAbove,
@@ -58,6 +73,7 @@ async fn triton() {
         access: Access::Gate,
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Is("1"),
+        metadata: Metadata::Told(tumours_of_triton),
         metrics: Some(ServerView {
             server: "Triton",
             page: Page::TwoPortsAbove,
@@ -84,6 +100,7 @@ async fn kserve_v2() {
         access: Access::Gate,
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Untold,
+        metadata: Metadata::Told(|_| told(&["model tumours", &format!("server kserve {}", pinned("apps", "kserve"))])),
         metrics: Some(ServerView {
             server: "KServe",
             page: Page::BesideApi,
@@ -108,6 +125,7 @@ async fn kserve_v1() {
         access: Access::Gate,
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Untold,
+        metadata: Metadata::Told(|_| told(&["model tumours", "server KServe V1", "ready true"])),
         metrics: Some(ServerView {
             server: "KServe",
             page: Page::BesideApi,
@@ -138,6 +156,7 @@ async fn mlserver_over_grpc() {
         access: Access::Open,
         asked: Asked::Rows(THIRTY_FEATURES),
         version: Version::Is("1"),
+        metadata: Metadata::Told(tumours_of_mlserver),
         metrics: Some(ServerView {
             server: "MLServer",
             page: Page::Given,
@@ -170,6 +189,7 @@ async fn triton_over_grpc() {
         }),
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Is("1"),
+        metadata: Metadata::Told(tumours_of_triton),
         metrics: Some(ServerView {
             server: "Triton",
             page: Page::Given,

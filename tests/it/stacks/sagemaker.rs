@@ -4,6 +4,7 @@ use pilothouse_api::types::{AuthDraft, AwsSourceDraft, ConnectTestRequest, Endpo
 use pilothouse_tests::{AwsAccess, RealServer};
 
 use super::conformance::{Access, Asked, SECRET, Stack, TWO_TUMOURS, Version, conforms};
+use super::metadata::{Metadata, told};
 use crate::support::{LATER, add, draft, of, open, until, until_row};
 
 const ENDPOINT: &str = "tumours";
@@ -39,6 +40,8 @@ async fn sagemaker() {
         }),
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Is("v1"),
+        // The name by which it is called; its variants are told by the management API, in a test below.
+        metadata: Metadata::Told(|_| told(&["model tumours"])),
         metrics: None,
     })
     .await;

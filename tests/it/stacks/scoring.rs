@@ -1,8 +1,9 @@
 //! MLflow's scoring server.
 
-use pilothouse_tests::RealServer;
+use pilothouse_tests::{RealServer, pinned};
 
 use super::conformance::{Access, Asked, Detected, Stack, TWO_TUMOURS, Version, conforms};
+use super::metadata::Metadata;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mlflow() {
@@ -20,6 +21,11 @@ async fn mlflow() {
         access: Access::Gate,
         asked: Asked::Rows(TWO_TUMOURS),
         version: Version::Untold,
+        // The signature stands in the registry: see `engine_mlflow`, where one is connected.
+        metadata: Metadata::Told(|_| {
+            let version = pinned("mlflow", "mlflow");
+            vec![format!("server mlflow {version}"), format!("platform mlflow {version}")]
+        }),
         metrics: None,
     })
     .await;

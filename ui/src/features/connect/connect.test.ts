@@ -194,7 +194,7 @@ describe("discovering", () => {
     await userEvent.click(screen.getByLabelText("Connect llm"));
     await userEvent.click(screen.getByTestId("discover-add"));
     expect((await screen.findByTestId("connect-added")).textContent).toContain("1 endpoint connected");
-    expect(callsOf(backend, "discover_add")).toEqual([{ environment: "production", items: [{ name: "churn", url: "http://127.0.0.1:18080/", network: { kind: "system" }, protocol: "v2", model: null }] }]);
+    expect(callsOf(backend, "discover_add")).toEqual([{ environment: "production", items: [{ name: "churn", url: "http://127.0.0.1:18080/", network: { kind: "system" }, protocol: "v2", model: null, image: { name: "seldonio/mlserver:1.7.1", version: "1.7.1" } }] }]);
   });
 
   it("runs a kubeconfig's command only when agreed to", async () => {
