@@ -20,7 +20,7 @@ fn tumours_of_mlserver(_server: &RealServer) -> Vec<String> {
     told(&["model bc", &server, "platform sklearn", input, output])
 }
 
-/// What Triton says of `tumours`, over either wire; the server's version is that in the wheel of PyTriton.
+/// What Triton says of `tumours`, over either wire; the server's version is that in the wheel of `PyTriton`.
 fn tumours_of_triton(_server: &RealServer) -> Vec<String> {
     let [input, output] = ["in rows FP64 [-1, 2]", "out predict INT64 [-1]"];
     told(&["model tumours", "server triton 2.51.0", "platform python", "version 1", input, output])
