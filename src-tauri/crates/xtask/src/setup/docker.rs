@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use super::unpacked::Unpacked;
 use crate::workspace::Workspace;
 
-const DOCKER: Unpacked = Unpacked { name: "docker", packages: &["docker.io", "containerd", "runc"] };
+const DOCKER: Unpacked = Unpacked { name: "docker", packages: &["docker.io", "containerd", "runc"], libraries: &[] };
 
 /// Makes sure that there is a Docker engine to start, or says what it takes.
 pub(crate) fn engine(workspace: &Workspace) -> Result<()> {

@@ -15,13 +15,15 @@ use crate::{files, process};
 /// What runs: the store, the client, what a kubelet forwards ports with, and a program for pause containers.
 const PROGRAMS: Unpacked = Unpacked {
     name: "kubernetes",
-    packages: &["etcd-server", "kubernetes-client", "socat", "libwrap0", "libnsl2", "busybox-static"],
+    packages: &["etcd-server", "kubernetes-client", "socat", "busybox-static"],
+    libraries: &["libwrap0", "libnsl2"],
 };
 
 /// What compiles it. Debian 12 is the last with a Go that does.
 const COMPILER: Unpacked = Unpacked {
     name: "kubernetes-build",
     packages: &["golang-1.19-go", "golang-1.19-src", "golang-github-modern-go-reflect2-dev", "rsync"],
+    libraries: &[],
 };
 
 /// The source that Debian's `kubernetes-client` was made from, and its SHA-256.

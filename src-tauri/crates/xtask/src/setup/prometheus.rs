@@ -9,7 +9,7 @@ use super::unpacked::Unpacked;
 use crate::process;
 use crate::workspace::Workspace;
 
-const PROMETHEUS: Unpacked = Unpacked { name: "prometheus", packages: &["prometheus"] };
+const PROMETHEUS: Unpacked = Unpacked { name: "prometheus", packages: &["prometheus"], libraries: &[] };
 
 /// Makes sure that there is a Prometheus server, or says how to get one.
 pub(crate) fn server(workspace: &Workspace) -> Result<()> {

@@ -15,8 +15,10 @@ use crate::{files, process};
 pub(super) struct Unpacked {
     /// The folder's name below `<target>/servers`.
     pub(super) name: &'static str,
-    /// The packages' names; libraries that no ordinary system lacks are left to it.
+    /// The packages with its programs. Libraries that no ordinary system lacks are left to the system.
     pub(super) packages: &'static [&'static str],
+    /// Those with libraries that only it needs; not every release has them.
+    pub(super) libraries: &'static [&'static str],
 }
 
 impl Unpacked {
@@ -33,7 +35,7 @@ impl Unpacked {
     /// Downloads and unpacks the packages, unless they are there.
     pub(super) fn make(&self, workspace: &Workspace) -> Result<()> {
         let folder = self.folder(workspace);
-        let (stamp, packages) = (folder.join(".stamp"), self.packages.join(" "));
+        let (stamp, packages) = (folder.join(".stamp"), [self.packages, self.libraries].concat().join(" "));
         if files::stamped(&stamp, &packages) {
             println!("{}: present", self.name);
             return Ok(());
@@ -47,14 +49,17 @@ impl Unpacked {
             std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove `{}`", folder.display()))?;
         }
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
-        let download = || {
+        let download = |names: &[&str]| {
             let mut command = Command::new("apt-get");
-            process::run(command.args(["-qq", "download"]).args(self.packages).current_dir(folder))
+            process::run(command.args(["-qq", "download"]).args(names).current_dir(folder))
         };
-        if download().is_err() {
+        if download(self.packages).is_err() {
             // A fresh image has no package lists, or old ones.
             process::run(&mut super::system::as_root(&["apt-get", "-qq", "update"]))?;
-            download()?;
+            download(self.packages)?;
+        }
+        for library in self.libraries {
+            download(&[library]).ok();
         }
         let packages = packages_in(folder)?;
         if packages.len() < self.packages.len() {
