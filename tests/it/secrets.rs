@@ -3,6 +3,8 @@
 //! Each test runs this program again inside a D-Bus session with an unlocked keyring and folders of its own.
 #![cfg(target_os = "linux")]
 
+mod jump_host;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -12,20 +14,21 @@ use pilothouse_api::{Api, ApiError};
 use pilothouse_domain::Auth;
 use pilothouse_secrets::Secrets;
 use pilothouse_testkit::{BearerGate, Behaviour, FakeServer, RecordedRequest, Reply};
-use pilothouse_tests::RealServer;
+use pilothouse_tests::{PASSPHRASE, RealServer};
 
 use crate::support::{LATER, add, always, draft, import_tumours, mlflow_registry, of, until, until_row};
 
 /// Must be found nowhere but in the keyring and at the gate.
 const MARKER: &str = "marker-9d1f77ab-bearer-value";
-/// The same, for each other kind of credential; the last two are no secret of ours but a token that one brings, and what
-/// the server of tokens repeats of a request.
+/// The same, for each other kind of credential, and a token that one of them brings.
 const QUERY_KEY: &str = "marker-51b0c9e2-query-value";
 const PASSWORD: &str = "marker-7c33aa18-basic-value";
 const CLIENT_SECRET: &str = "marker-e04d5f96-oauth2-value";
 const AWS_SECRET_KEY: &str = "marker/2a9b64d1/aws/secret/access/key000";
 const TOKEN: &str = "marker-b8812c07-issued-token";
-const MARKERS: [&str; 6] = [MARKER, QUERY_KEY, PASSWORD, CLIENT_SECRET, AWS_SECRET_KEY, TOKEN];
+const SSH_PASSWORD: &str = "marker-0c6e47d3-ssh-password";
+const MARKERS: [&str; 8] =
+    [MARKER, QUERY_KEY, PASSWORD, CLIENT_SECRET, AWS_SECRET_KEY, TOKEN, PASSPHRASE, SSH_PASSWORD];
 /// `ann` with her password, as Basic sends it (RFC 7617).
 const BASIC: &str = "Basic YW5uOm1hcmtlci03YzMzYWExOC1iYXNpYy12YWx1ZQ==";
 const PART: &str = "PILOTHOUSE_SECRETS_PART";
@@ -61,6 +64,11 @@ fn a_crash_tells_no_secret() {
 
 /// Runs one part in a session of its own.
 fn session(home: &Path, part: &str) -> Output {
+    session_with(home, part, &[])
+}
+
+/// The same, with further variables of the environment.
+fn session_with(home: &Path, part: &str, variables: &[(&str, &str)]) -> Output {
     for name in ["data", "config", "cache", "runtime"] {
         std::fs::create_dir_all(home.join(name)).unwrap();
     }
@@ -68,6 +76,7 @@ fn session(home: &Path, part: &str) -> Output {
     let mut command = Command::new("dbus-run-session");
     command.args(["--", "sh", "-e", "-c", SESSION]).stdin(Stdio::null());
     command.env("TEST", std::env::current_exe().unwrap()).env(PART, part).env("RUST_BACKTRACE", "full");
+    command.envs(variables.iter().copied());
     for (variable, name) in [
         ("XDG_DATA_HOME", "data"),
         ("XDG_CONFIG_HOME", "config"),
@@ -129,6 +138,10 @@ async fn part() {
     let server = RealServer::mlserver();
     if part == "kinds" {
         Box::pin(every_kind(&server, &home)).await;
+        return;
+    }
+    if part == "ssh" {
+        Box::pin(jump_host::play(&server, &home)).await;
         return;
     }
     let gate = BearerGate::start(&server.url, MARKER).await;
