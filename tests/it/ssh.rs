@@ -331,7 +331,9 @@ async fn whose_failure_it_is() {
     let strict = OpenSsh::start_with("AllowTcpForwarding no");
     is_ours(&probe_once(&jump(&strict), &model).await, "does not let");
     // Something else listens there.
-    let web = FakeServer::start(Behaviour::status(200, "")).await;
-    let port = web.url().port().unwrap();
-    is_ours(&probe_once(&SshJump { port, ..jump(&ssh) }, &model).await, "jump host");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let closing = std::thread::spawn(move || drop(listener.accept()));
+    is_ours(&probe_once(&SshJump { port, ..jump(&ssh) }, &model).await, "does an SSH server listen there?");
+    closing.join().unwrap();
 }
