@@ -10,6 +10,7 @@ mod forwards;
 mod generation;
 mod grpc;
 mod hostile;
+mod jump_host;
 mod names;
 mod predictions;
 mod proxies;
