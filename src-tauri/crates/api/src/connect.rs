@@ -1,6 +1,6 @@
 //! Connecting an endpoint: detection, drafts, and a test before anything is saved.
 
-use pilothouse_domain::endpoint::{ContainerImage, JsonTemplate, PayloadForm, Reload, Tls, plain_url};
+use pilothouse_domain::endpoint::{ContainerImage, JsonTemplate, PayloadForm, Reload, Tls, plain_url, shown_url};
 use pilothouse_domain::{
     ControlPlaneConfig, Endpoint, EndpointId, Environment, EvaluationConfig, GoldenSet, ProbeConfig, Protocol, Target,
     TimestampMs,
@@ -292,7 +292,7 @@ pub(crate) fn draft(endpoint: &Endpoint, golden_set: Option<&GoldenSet>) -> Endp
     EndpointDraft {
         name: endpoint.name.clone(),
         environment: endpoint.environment.to_string(),
-        url: target.url.to_string(),
+        url: shown_url(&target.url, target.protocol).to_string(),
         protocol: target.protocol.as_str().to_owned(),
         model: target.model.clone(),
         model_version: target.model_version.clone(),

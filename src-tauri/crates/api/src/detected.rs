@@ -14,6 +14,7 @@ fn word(protocol: Option<Protocol>) -> Option<String> {
 
 /// The counterpart of a detection.
 pub(crate) fn view(found: serving::Detection) -> Detection {
+    let base_url = found.shown_url().to_string();
     Detection {
         protocol: word(found.protocol),
         server: found.server,
@@ -24,7 +25,7 @@ pub(crate) fn view(found: serving::Detection) -> Detection {
             serving::Role::Metrics => DetectedRole::Metrics,
             serving::Role::Other => DetectedRole::Other,
         },
-        base_url: found.base_url.to_string(),
+        base_url,
         management_url: found.management_url.map(|url| url.to_string()),
         server_version: found.server_version,
         confidence: found.confidence,

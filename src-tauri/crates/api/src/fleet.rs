@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use pilothouse_domain::endpoint::shown_url;
 use pilothouse_domain::{Endpoint, EndpointId, Outcome, RunId, VersionId};
 use pilothouse_engine::EndpointState;
 use pilothouse_store::{Beat, Store};
@@ -84,7 +85,7 @@ fn row(sources: &Sources) -> FleetRow {
         environment: endpoint.environment.to_string(),
         production: endpoint.environment.is_production(),
         protocol: endpoint.target.protocol.as_str().to_owned(),
-        url: endpoint.target.url.to_string(),
+        url: shown_url(&endpoint.target.url, endpoint.target.protocol).to_string(),
         model: endpoint.target.model.clone(),
         created_ms: endpoint.created.0,
         interval_ms: endpoint.probe.interval_ms,

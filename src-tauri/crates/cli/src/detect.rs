@@ -29,7 +29,7 @@ pub(crate) async fn run(options: &DetectOptions, output: Output) -> Result<Answe
         "role": found.role,
         "server_version": found.server_version,
         "confidence": found.confidence,
-        "base_url": found.base_url,
+        "base_url": found.shown_url(),
         "management_url": found.management_url,
         "models": found.models,
         "predict": found.predict,
@@ -54,7 +54,7 @@ fn text(found: &Detection) -> String {
             found.protocol.map_or("none recognised", pilothouse_domain::Protocol::as_str),
             found.confidence
         ),
-        format!("base URL: {}", found.base_url),
+        format!("base URL: {}", found.shown_url()),
     ];
     lines.extend(found.server.as_ref().map(|server| format!("server: {} {}", plain(server), plain(version))));
     lines.extend(found.management_url.as_ref().map(|url| format!("management URL: {url}")));

@@ -8,6 +8,7 @@ use pilothouse_api::types::{
     ModelDescription, ModelInMemory, PanelDraft, ReloadDraft,
 };
 use pilothouse_api::{Api, auth_draft, json_draft, network_draft, prompt_set_draft, tables};
+use pilothouse_domain::endpoint::shown_url;
 use pilothouse_domain::{Auth, ControlPlaneConfig, Endpoint, EndpointId, MetricsConfig, Network, Target, TimestampMs};
 use serde_json::{Value, json};
 
@@ -309,7 +310,7 @@ async fn view(api: &Api, endpoint: &Endpoint) -> Result<Value, Failure> {
         "id": endpoint.id,
         "name": endpoint.name,
         "environment": endpoint.environment,
-        "url": endpoint.target.url,
+        "url": shown_url(&endpoint.target.url, endpoint.target.protocol),
         "protocol": endpoint.target.protocol.as_str(),
         "model": endpoint.target.model,
         "model_version": endpoint.target.model_version,

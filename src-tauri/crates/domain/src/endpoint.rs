@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use self::protocol::{PayloadForm, Protocol};
-pub use self::target::{ContainerImage, JsonTemplate, ResponseChecks, Target, Tls, plain_url};
+pub use self::target::{ContainerImage, JsonTemplate, ResponseChecks, Target, Tls, plain_url, shown_url};
 pub use crate::auth::Auth;
 use crate::{EndpointId, GoldenSetId, MetricsConfig, TimestampMs};
 

@@ -31,6 +31,19 @@ describe("connecting", () => {
     expect(callsOf(backend, "endpoint_add")[0]).toMatchObject({ draft: { name: "iris", protocol: "v2", model: "iris", url: "http://127.0.0.1:8080" } });
   });
 
+  it("speaks gRPC to an address of gRPC, and sends no rows to a health service", async () => {
+    const { backend } = start("#/connect");
+    await userEvent.type(screen.getByTestId("connect-url"), "grpc://127.0.0.1:8001");
+    await userEvent.click(screen.getByTestId("connect-detect"));
+    expect((await screen.findByTestId("connect-found")).textContent).toContain("Open Inference V2 over gRPC");
+    expect(screen.getByTestId("connect-golden")).toBeInstanceOf(HTMLSelectElement);
+    await userEvent.selectOptions(screen.getByTestId("connect-protocol"), "grpc_health");
+    expect(screen.queryByTestId("connect-golden")).toBeNull();
+    expect(screen.getByTestId<HTMLInputElement>("connect-model").placeholder).toBe("The server as a whole");
+    await userEvent.click(screen.getByTestId("connect-save"));
+    await waitFor(() => expect(callsOf(backend, "endpoint_add")[0]).toMatchObject({ draft: { url: "grpc://127.0.0.1:8001", protocol: "grpc_health", probe_rows: null, golden_set: null } }));
+  });
+
   it("offers every kind of credential, each with its own fields", async () => {
     const { backend } = start("#/connect");
     await userEvent.type(screen.getByTestId("connect-url"), "https://models.private.example");

@@ -188,6 +188,23 @@ async fn prompts_survive_the_form_and_golden_sets_do_not_apply_to_them() {
 }
 
 #[tokio::test]
+async fn an_address_of_grpc_is_kept_with_a_protocol_of_grpc_alone() {
+    let place = open();
+    let api = &place.api;
+    let server = FakeServer::start(Behaviour::json("{}")).await;
+    let url = server.url().as_str().replace("http://", "grpc://");
+    let mut wanted = EndpointDraft { url: url.clone(), json: None, probe_rows: None, ..draft("tumours", &server) };
+    wanted.protocol = "v2".into();
+    let refused = api.endpoint_add(EndpointAddRequest { draft: wanted.clone() }).await.unwrap_err();
+    assert!(refused.message.contains("an address of gRPC, which `v2` is not"), "{refused:?}");
+    (wanted.protocol, wanted.model) = ("v2_grpc".into(), Some("tumours".into()));
+    let id = api.endpoint_add(EndpointAddRequest { draft: wanted }).await.unwrap().id;
+    assert_eq!(api.engine().endpoint(EndpointId(id)).await.unwrap().target.url, *server.url());
+    assert_eq!(api.endpoint(EndpointRequest { id }).await.unwrap().draft.url, url);
+    api.stop().await;
+}
+
+#[tokio::test]
 async fn a_generated_answer_is_shown_with_its_checks_and_drawn() {
     let place = open();
     let api = &place.api;

@@ -15,6 +15,12 @@ pub fn plain_url(url: &Url) -> Option<Url> {
     format!("http{rest}").parse().ok()
 }
 
+/// The address of a server as people write it: with the words of gRPC where that is spoken. The reverse of [`plain_url`].
+pub fn shown_url(url: &Url, protocol: Protocol) -> Url {
+    let rest = url.as_str().strip_prefix("http").filter(|_| protocol.is_grpc());
+    rest.and_then(|rest| format!("grpc{rest}").parse().ok()).unwrap_or_else(|| url.clone())
+}
+
 fn kept_url<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
     let url = Url::deserialize(deserializer)?;
     Ok(plain_url(&url).unwrap_or(url))
@@ -262,5 +268,46 @@ pub struct ResponseChecks {
 impl Default for ResponseChecks {
     fn default() -> Self {
         Self { finite: true, probability_sum: false, outputs_per_row: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_grpc_are_kept_as_those_of_http_and_shown_as_they_are_written() {
+        let check = |written: &str, protocol: Protocol, kept: &str| {
+            let target = serde_json::json!({ "url": written, "protocol": protocol.as_str(), "model": null });
+            let target: Target = serde_json::from_value(target).unwrap();
+            assert_eq!(target.url.as_str(), kept, "{written}");
+            let shown = shown_url(&target.url, protocol);
+            assert_eq!(plain_url(&shown).unwrap_or(shown), target.url, "{written}");
+        };
+        check("grpc://h:8001", Protocol::OpenInferenceGrpc, "http://h:8001/");
+        check("grpcs://[::1]:8001/a/b", Protocol::GrpcHealth, "https://[::1]:8001/a/b");
+        check("grpcs://h", Protocol::GrpcHealth, "https://h/");
+        check("http://h:443/", Protocol::OpenInferenceGrpc, "http://h:443/");
+        check("http://h/", Protocol::OpenInference, "http://h/");
+        let shown = |url: &str, protocol| shown_url(&url.parse().unwrap(), protocol).to_string();
+        assert_eq!(shown("https://h:8001/", Protocol::OpenInferenceGrpc), "grpcs://h:8001/");
+        assert_eq!(shown("http://h:8001/", Protocol::OpenInference), "http://h:8001/");
+        assert_eq!(plain_url(&"ftp://h/".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn what_grpc_does_not_have_is_refused_by_name() {
+        let url: Url = "http://h:1/".parse().unwrap();
+        let check = |target: Target, field: Option<&str>| {
+            let found = target.validate_protocol().err().map(|invalid| invalid.field);
+            assert_eq!(found, field);
+        };
+        let health = Target::new(url.clone(), Protocol::GrpcHealth);
+        check(health.clone(), None);
+        check(Target { probe_input: Some(crate::Table::default()), ..health.clone() }, Some("probe_input"));
+        let query = Auth::Query { name: "key".into(), secret: "s".into() };
+        check(Target { auth: query.clone(), ..health }, Some("auth"));
+        check(Target { auth: query.clone(), ..Target::new(url.clone(), Protocol::OpenInferenceGrpc) }, Some("auth"));
+        check(Target { auth: query, ..Target::new(url, Protocol::OpenInference) }, None);
     }
 }

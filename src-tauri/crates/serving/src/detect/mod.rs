@@ -17,7 +17,7 @@ mod rules;
 
 use std::sync::Arc;
 
-use pilothouse_domain::endpoint::{JsonTemplate, Tls, plain_url};
+use pilothouse_domain::endpoint::{JsonTemplate, Tls, plain_url, shown_url};
 use pilothouse_domain::{Outcome, Protocol, UnknownReason};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -84,6 +84,13 @@ pub struct DetectedModel {
     pub ready: Option<bool>,
     /// The path of its own prediction route, where each model has another one that the protocol does not build.
     pub predict: Option<String>,
+}
+
+impl Detection {
+    /// The base URL as people write it: with the words of gRPC where that is spoken.
+    pub fn shown_url(&self) -> Url {
+        self.protocol.map_or_else(|| self.base_url.clone(), |protocol| shown_url(&self.base_url, protocol))
+    }
 }
 
 impl DetectedModel {
