@@ -288,6 +288,32 @@ async fn a_test_shows_what_the_model_predicted() {
 }
 
 #[tokio::test]
+async fn only_a_management_api_has_a_credential_of_its_own() {
+    let place = open();
+    let api = &place.api;
+    let server = FakeServer::start(Behaviour::status(200, "")).await;
+    let wanted = |protocol: &str| EndpointDraft {
+        protocol: protocol.into(),
+        model: Some("m".into()),
+        management_auth: Some(Box::new(AuthDraft::Bearer { secret: "management-key".into() })),
+        json: None,
+        probe_rows: None,
+        ..draft(protocol, &server)
+    };
+    let id = api.endpoint_add(EndpointAddRequest { draft: wanted("torchserve") }).await.unwrap().id;
+    let shown = api.endpoint(EndpointRequest { id }).await.unwrap().draft;
+    assert_eq!(shown.management_auth, wanted("torchserve").management_auth);
+    let stored = api.engine().endpoint(EndpointId(id)).await.unwrap();
+    assert!(
+        stored.auths().iter().any(|auth| auth.secrets().contains(&"management-key")),
+        "the keyring is asked for it"
+    );
+    let refused = api.endpoint_add(EndpointAddRequest { draft: wanted("v2") }).await.unwrap_err();
+    assert!(refused.code == Code::InvalidInput && refused.message.contains("management_auth"), "{refused:?}");
+    api.stop().await;
+}
+
+#[tokio::test]
 async fn golden_sets_are_imported_once_and_whole() {
     let place = open();
     let api = &place.api;
