@@ -1,3 +1,5 @@
+//! Messages as real servers sent them, and as nobody should.
+
 use pilothouse_domain::{Cell, Column, ColumnKind, Outcome, Protocol};
 use proptest::prelude::*;
 use prost::bytes::Bytes;
