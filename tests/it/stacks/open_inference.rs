@@ -17,13 +17,13 @@ use super::server_view::{Page, ServerView};
 fn tumours_of_mlserver(_server: &RealServer) -> Vec<String> {
     let server = format!("server mlserver {}", pinned("mlserver", "mlserver"));
     let [input, output] = ["in predict FP64 [-1, 30]", "out predict INT64 [-1]"];
-    told(&["model bc", &server, "platform sklearn", input, output])
+    told(&["model bc", &server, "platform sklearn", "version 1 READY", "version 2 READY", input, output])
 }
 
 /// What Triton says of `tumours`, over either wire; the server's version is that in the wheel of `PyTriton`.
 fn tumours_of_triton(_server: &RealServer) -> Vec<String> {
     let [input, output] = ["in rows FP64 [-1, 2]", "out predict INT64 [-1]"];
-    told(&["model tumours", "server triton 2.51.0", "platform python", "version 1", input, output])
+    told(&["model tumours", "server triton 2.51.0", "platform python", "version 1 READY", input, output])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,7 +215,7 @@ async fn both_wires_give_the_same_numbers() {
             let metadata = client.metadata().await.unwrap();
             let facets = client.facets().await;
             let states = (facets.live.state, facets.ready.state);
-            let versions = (metadata.server, metadata.versions);
+            let versions = (metadata.server, metadata.versions, metadata.states);
             told.push((client.predict(&table).await.unwrap(), metadata.inputs, metadata.outputs, versions, states));
         }
         assert_eq!(told[0].0.rows.len(), examples.rows.len());

@@ -13,12 +13,16 @@ use url::Url;
 use super::cells::{FlatCells, parse};
 use super::tensors::{self, reshape};
 use super::{
-    Answer, Call, FacetCall, Lacking, ModelMetadata, OutputForm, Readiness, ServingProtocol, TensorSpec, below,
-    malformed, version,
+    Answer, Call, FacetCall, Lacking, ModelMetadata, OutputForm, Readiness, ServingProtocol, TensorSpec, VersionState,
+    below, malformed, version,
 };
 use crate::ServingError;
 use crate::text::one_line;
 use crate::transport::Failure;
+
+/// Longest state of a version, and longest reason for it, in characters.
+const STATE_LIMIT: usize = 40;
+const REASON_LIMIT: usize = 200;
 
 /// The protocol, bound to one target.
 pub(super) struct OpenInference {
@@ -146,15 +150,21 @@ impl ServingProtocol for OpenInference {
     }
 
     fn further_calls(&self) -> Vec<Call> {
-        vec![Call::get(below(&self.base, &["v2"]))]
+        let index = below(&self.base, &["v2", "repository", "index"]);
+        vec![Call::get(below(&self.base, &["v2"])), Call::post(index, "{}")]
     }
 
-    fn read_further(&self, _index: usize, body: &[u8], metadata: &mut ModelMetadata) -> Result<(), Failure> {
+    fn read_further(&self, index: usize, body: &[u8], metadata: &mut ModelMetadata) -> Result<(), Failure> {
         #[derive(Deserialize)]
         struct Server {
             name: String,
             #[serde(default)]
             version: Option<String>,
+        }
+        if index == 1 {
+            let entries = parse(body).map_err(|error| malformed(&error, body, "a repository index"))?;
+            metadata.states = states(entries, self.model.as_deref());
+            return Ok(());
         }
         let server: Server = parse(body).map_err(|error| malformed(&error, body, "server metadata"))?;
         let version = server.version.unwrap_or_default();
@@ -233,6 +243,26 @@ pub(crate) struct IndexEntry {
     pub(crate) version: Option<String>,
     #[serde(default)]
     pub(crate) state: Option<String>,
+    /// Why it is in that state.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
+}
+
+/// What an index says of the versions of one model, in their order.
+pub(super) fn states(entries: Vec<IndexEntry>, model: Option<&str>) -> Vec<VersionState> {
+    let of_it = entries.into_iter().filter(|entry| Some(entry.name.as_str()) == model);
+    let state = |entry: IndexEntry| {
+        Some(VersionState {
+            version: entry.version.filter(|version| !version.is_empty())?,
+            state: one_line(&entry.state.unwrap_or_default(), STATE_LIMIT),
+            detail: entry.reason.map(|reason| one_line(&reason, REASON_LIMIT)).filter(|reason| !reason.is_empty()),
+            ..VersionState::default()
+        })
+    };
+    let mut states: Vec<VersionState> = of_it.filter_map(state).collect();
+    // MLServer lists them in the order in which it found their folders.
+    states.sort_by_key(|state| (state.version.parse::<u64>().ok(), state.version.clone()));
+    states
 }
 
 /// Reads the answer of `POST /v2/repository/index`.
@@ -267,6 +297,20 @@ mod tests {
         let server = OpenInference::new(&target).unwrap();
         check(server.health_call().unwrap(), "/pre/v2/health/ready");
         assert!(server.metadata_call().is_none() && server.predict_call(&Table::default(), None).is_err());
+    }
+
+    #[test]
+    fn the_index_tells_the_states_of_a_models_versions() {
+        let mut metadata = ModelMetadata::default();
+        v2().read_further(1, include_bytes!("../../tests/data/triton-2.51.0-index.json"), &mut metadata).unwrap();
+        let told: Vec<_> =
+            metadata.states.iter().map(|told| (&*told.version, &*told.state, told.detail.as_deref())).collect();
+        assert_eq!(told, [("1", "UNAVAILABLE", Some("unloaded")), ("2", "READY", None)]);
+        let other = br#"[{"name":"bc","version":"10"},{"name":"other","version":"1"},{"name":"bc"},{"name":"bc","version":"9"}]"#;
+        v2().read_further(1, other, &mut metadata).unwrap();
+        let state = |version: &str| VersionState { version: version.into(), ..VersionState::default() };
+        assert_eq!(metadata.states, [state("9"), state("10")]);
+        assert!(v2().read_further(1, b"not found", &mut metadata).is_err());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use self::messages::{
     InferTensor, InferTensorContents, ModelInferRequest, ModelInferResponse, ModelMetadataResponse, ModelRequest,
     RepositoryIndexResponse, ServerMetadata, TensorMetadata, Word,
 };
-use super::open_inference::{IndexEntry, check_model, not_ready, preferred};
+use super::open_inference::{IndexEntry, check_model, not_ready, preferred, states};
 use super::tensors::{Tensor, reshape, tensors};
 use super::{
     Answer, Call, FacetCall, Lacking, ModelMetadata, OutputForm, Readiness, ServingProtocol, TensorSpec, below, misfit,
@@ -145,10 +145,14 @@ impl ServingProtocol for OpenInferenceGrpc {
     }
 
     fn further_calls(&self) -> Vec<Call> {
-        vec![server_metadata_call(&self.base)]
+        vec![server_metadata_call(&self.base), index_call(&self.base)]
     }
 
-    fn read_further(&self, _index: usize, body: &[u8], metadata: &mut ModelMetadata) -> Result<(), Failure> {
+    fn read_further(&self, index: usize, body: &[u8], metadata: &mut ModelMetadata) -> Result<(), Failure> {
+        if index == 1 {
+            metadata.states = states(read_index(body).unwrap_or_default(), self.model.as_deref());
+            return Ok(());
+        }
         let server = read_server_metadata(body)?;
         metadata.server = Some(one_line(&format!("{} {}", server.name, server.version), 120));
         Ok(())
@@ -259,6 +263,7 @@ pub(crate) fn read_index(body: &[u8]) -> Option<Vec<IndexEntry>> {
         version: filled(model.version),
         // `MLServer` 1.7.1 writes the name of its own type before the word.
         state: filled(model.state).map(|state| state.trim_start_matches("State.").to_owned()),
+        reason: filled(model.reason),
     });
     Some(entries.collect())
 }

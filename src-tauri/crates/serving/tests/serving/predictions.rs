@@ -216,7 +216,7 @@ async fn several_batches_are_in_flight_at_once_and_no_more_than_four() {
     for call in calls {
         call.await.unwrap().unwrap();
     }
-    assert_eq!(server.requests().len(), 14, "twelve batches, the metadata of the model and of the server");
+    assert_eq!(server.requests().len(), 15, "twelve batches, the metadata of the model and of the server, the index");
     assert_eq!(server.connections(), 4);
 }
 

@@ -144,4 +144,6 @@ pub(super) struct ModelIndex {
     pub(super) version: String,
     #[prost(string, tag = "3")]
     pub(super) state: String,
+    #[prost(string, tag = "4")]
+    pub(super) reason: String,
 }
