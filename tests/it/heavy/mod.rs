@@ -6,7 +6,7 @@ mod docker;
 mod kubernetes;
 
 use pilothouse_api::Api;
-use pilothouse_api::types::{AuthDraft, DiscoverAddRequest, DiscoveredChoice};
+use pilothouse_api::types::{AuthDraft, DiscoverAddRequest, DiscoveredChoice, SecretSetRequest};
 use pilothouse_tests::RealServer;
 
 use crate::stacks::apps::instances;
@@ -16,7 +16,7 @@ use crate::stacks::conformance::{
 use crate::stacks::language::OWN_KEY;
 use crate::stacks::metadata::{Metadata, told};
 use crate::stacks::server_view::{Page, ServerView};
-use crate::support::{RESTART, until};
+use crate::support::{RESTART, detect_request, open, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn torchserve() {
@@ -54,6 +54,25 @@ async fn torchserve() {
         }),
     })
     .await;
+}
+
+/// The address of its management API lists what stands there, with the token of that API.
+#[tokio::test(flavor = "multi_thread")]
+async fn torchserve_lists_its_models() {
+    let server = tokio::task::spawn_blocking(RealServer::torchserve).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let api = open(&folder.path().join("pilothouse.db"));
+    let value = server.torchserve_key("management");
+    api.secret_set(SecretSetRequest { name: SECRET.into(), value }).await.unwrap();
+    let url = server.torchserve_management();
+    let refused = api.detect(detect_request(url.as_str(), AuthDraft::None)).await.unwrap();
+    assert!(refused.needs_auth, "{refused:?}");
+    let auth = AuthDraft::Bearer { secret: SECRET.into() };
+    let found = api.detect(detect_request(url.as_str(), auth)).await.unwrap();
+    assert_eq!((found.protocol.as_deref(), found.server.as_deref()), (Some("torchserve"), Some("torchserve")));
+    let models: Vec<&str> = found.models.iter().map(|model| model.name.as_str()).collect();
+    assert_eq!(models, ["tumours"], "{found:?}");
+    assert_eq!(found.models[0].versions, ["1.0"], "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
