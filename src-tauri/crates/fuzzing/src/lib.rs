@@ -268,9 +268,8 @@ fn import(text: &[u8]) {
             if let Some(secret) = secret.filter(|secret| secret.len() >= 24) {
                 let auth = serde_json::to_value(&proposal.auth).expect("settings can be written");
                 assert!(!holds(&auth, secret), "the credential is a reference");
-                // A name is made of the address, where somebody may have written the secret a second time.
-                let is_public = url.as_str().contains(secret);
-                assert!(is_public || !proposal.name.contains(secret), "the name does not hold the secret");
+                assert!(!proposal.name.contains(secret), "the name does not hold the secret");
+                assert!(!url.as_str().contains(secret), "the address does not hold the secret");
             }
         }
     }

@@ -119,6 +119,9 @@ pub enum ImportError {
     },
 }
 
+/// Shortest secret, in bytes, that is looked for in the address of its endpoint.
+const SHORTEST_EXPOSED: usize = 12;
+
 /// Reads a text. Without a format, it is recognised by its members.
 pub fn read(text: &str, kind: Option<Kind>) -> Result<Import, ImportError> {
     if text.len() > MAX_TEXT {
@@ -133,6 +136,7 @@ pub fn read(text: &str, kind: Option<Kind>) -> Result<Import, ImportError> {
     }
     if kind == Some(Kind::Curl) || (kind.is_none() && curl::looks_like(text)) {
         return curl::read(text).map(|mut import| {
+            leave_out_exposed(&mut import);
             separate_secrets(&mut import.proposals);
             import
         });
@@ -161,8 +165,31 @@ pub fn read(text: &str, kind: Option<Kind>) -> Result<Import, ImportError> {
             .push(format!("only the first {MAX_PROPOSALS} of {} endpoints are shown", import.proposals.len()));
         import.proposals.truncate(MAX_PROPOSALS);
     }
+    leave_out_exposed(&mut import);
     separate_secrets(&mut import.proposals);
     Ok(import)
+}
+
+/// Leaves out endpoints whose address or name repeats their secret: the settings would hold it beside the keyring. A short
+/// one may be any word of an address.
+fn leave_out_exposed(import: &mut Import) {
+    use secrecy::ExposeSecret as _;
+    let mut number = 0_usize;
+    let ignored = &mut import.ignored;
+    import.proposals.retain(|proposal| {
+        number += 1;
+        let secret = proposal.secret.as_ref().map(|found| found.value.expose_secret());
+        let is_exposed = secret.is_some_and(|secret| {
+            secret.len() >= SHORTEST_EXPOSED && [proposal.url.as_str(), &proposal.name].iter().any(|text| text.contains(secret))
+        });
+        if is_exposed {
+            ignored.push(format!(
+                "endpoint {number} was left out: its address or its name repeats its secret, which would be kept outside of \
+                 the keyring; take it out there and import again"
+            ));
+        }
+        !is_exposed
+    });
 }
 
 /// Gives secrets of the same name and another value names of their own: endpoints of one host may have one each.
@@ -274,6 +301,20 @@ mod tests {
             assert!(import.proposals.len() == 1, "{text}");
             assert!(!format!("{import:?}").contains(MARKER), "{import:#?}");
         }
+    }
+
+    #[test]
+    fn an_address_that_repeats_its_secret_is_left_out() {
+        for text in [
+            format!("curl -u ann:{MARKER} https://models.example.com/{MARKER}/predict"),
+            format!("endpoints:\n- name: {MARKER}\n  url: https://h/\n  headers: {{Authorization: Bearer {MARKER}}}\n"),
+        ] {
+            let import = read(&text, None).unwrap();
+            assert!(import.proposals.is_empty(), "{import:?}");
+            assert!(import.ignored[0].contains("endpoint 1 was left out") && !import.ignored[0].contains(MARKER));
+        }
+        let short = read("curl -u ann:predict https://models.example.com/predict", None).unwrap();
+        assert_eq!(short.proposals.len(), 1, "a word that stands in any address");
     }
 
     #[test]
