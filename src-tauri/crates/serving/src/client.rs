@@ -19,9 +19,7 @@ use tokio::time::Instant;
 use crate::protocol::{self, Answer, Call, ModelMetadata, ServingProtocol, predict_failure, status_failure};
 use crate::retry_after::retry_after;
 use crate::text::{DETAIL_LIMIT, one_line, server_message};
-use crate::transport::{
-    BodyObserver, ConnectionSlot, Exchange, ExchangeRequest, Failure, Limits, TlsProfile, Transport, Unobserved,
-};
+use crate::transport::{BodyObserver, ConnectionSlot, Exchange, Failure, Limits, TlsProfile, Transport, Unobserved};
 use crate::{Authorizer, ClientIdentity, Credential, PredictFailure, ServingError, ShownPrediction, checks};
 
 /// Prediction batches in flight at once on one endpoint.
@@ -391,7 +389,7 @@ impl ModelClient {
         observer: &mut dyn BodyObserver,
     ) -> Exchange {
         let mut slot = self.probe_connection.lock().await;
-        let request = self.request(call, fresh);
+        let request = call.request(&self.tls, fresh);
         self.authorizer_of(call).exchange_observed(&self.transport, &mut slot, request, &self.limits, observer).await
     }
 
@@ -401,7 +399,7 @@ impl ModelClient {
         self.close_idle();
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut slot = kept.map(|(_, slot)| slot).unwrap_or_default();
-        let request = self.request(call, false);
+        let request = call.request(&self.tls, false);
         let exchange = self.authorizer_of(call).exchange(&self.transport, &mut slot, request, &self.limits).await;
         if slot.is_open() {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), slot));
@@ -417,7 +415,7 @@ impl ModelClient {
 
     /// One call over a connection of the caller's, within limits of its own.
     pub(crate) async fn exchange_within(&self, slot: &mut ConnectionSlot, call: &Call, limits: &Limits) -> Exchange {
-        self.authorizer_of(call).exchange(&self.transport, slot, self.request(call, false), limits).await
+        self.authorizer_of(call).exchange(&self.transport, slot, call.request(&self.tls, false), limits).await
     }
 
     pub(crate) fn protocol(&self) -> &dyn ServingProtocol {
@@ -444,19 +442,6 @@ impl ModelClient {
 
     fn authorizer_of(&self, call: &Call) -> &Authorizer {
         self.management.as_ref().filter(|_| call.is_management).unwrap_or(&self.authorizer)
-    }
-
-    fn request<'a>(&'a self, call: &'a Call, fresh: bool) -> ExchangeRequest<'a> {
-        ExchangeRequest {
-            method: &call.method,
-            url: &call.url,
-            body: call.body.as_ref(),
-            headers: &call.headers,
-            credential: None,
-            tls: &self.tls,
-            fresh,
-            wire: call.wire,
-        }
     }
 
     /// A complete answer with a status of success, or why not.

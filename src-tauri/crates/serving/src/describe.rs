@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 
 use crate::protocol::Call;
 use crate::text::{DETAIL_LIMIT, one_line, server_message};
-use crate::transport::{ConnectionSlot, Exchange, ExchangeRequest, Limits, Redirects, TlsProfile, Transport, Wire};
+use crate::transport::{ConnectionSlot, Exchange, Limits, Redirects, TlsProfile, Transport};
 use crate::{Authorizer, ClientIdentity, Credential, ServingError};
 
 const LIMITS: Limits = Limits {
@@ -127,16 +127,7 @@ impl DeploymentClient {
     }
 
     async fn ask(&self, connection: &mut ConnectionSlot, call: &Call) -> Result<bytes::Bytes, DescribeFailure> {
-        let request = ExchangeRequest {
-            method: &call.method,
-            url: &call.url,
-            body: call.body.as_ref(),
-            headers: &call.headers,
-            credential: None,
-            tls: &self.tls,
-            fresh: false,
-            wire: Wire::Http1,
-        };
+        let request = call.request(&self.tls, false);
         let exchange = self.authorizer.exchange(&self.transport, connection, request, &LIMITS).await;
         accept(exchange, self.authorizer.is_none()).map_err(|failure| self.redacted(failure))
     }

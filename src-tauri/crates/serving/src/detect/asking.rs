@@ -143,17 +143,8 @@ impl<'a> Prober<'a> {
 impl Prober<'_> {
     /// One call of gRPC.
     pub(super) async fn call(&self, call: &Call) -> Exchange {
-        let request = ExchangeRequest {
-            method: &call.method,
-            url: &call.url,
-            body: call.body.as_ref(),
-            headers: &call.headers,
-            credential: None,
-            tls: &self.tls,
-            fresh: true,
-            wire: call.wire,
-        };
-        self.authorizer.exchange(self.transport, &mut ConnectionSlot::default(), request, &self.limits()).await
+        let (mut connection, request) = (ConnectionSlot::default(), call.request(&self.tls, true));
+        self.authorizer.exchange(self.transport, &mut connection, request, &self.limits()).await
     }
 
     fn limits(&self) -> Limits {

@@ -33,7 +33,7 @@ use crate::ServingError;
 use crate::bounded_json::TOO_HEAVY;
 use crate::generation::TextGeneration;
 use crate::text::{DETAIL_LIMIT, one_line, server_message};
-use crate::transport::{Failure, Wire};
+use crate::transport::{ExchangeRequest, Failure, TlsProfile, Wire};
 
 /// A request, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,20 @@ impl Call {
     /// A unary call of gRPC with this message.
     pub(crate) fn grpc(url: Url, message: impl Into<Bytes>) -> Self {
         Self { wire: Wire::Grpc, ..Self::post(url, message) }
+    }
+
+    /// It as the transport takes it, before a credential was put in. Without `fresh` a kept connection does.
+    pub(crate) fn request<'a>(&'a self, tls: &'a TlsProfile, fresh: bool) -> ExchangeRequest<'a> {
+        ExchangeRequest {
+            method: &self.method,
+            url: &self.url,
+            body: self.body.as_ref(),
+            headers: &self.headers,
+            credential: None,
+            tls,
+            fresh,
+            wire: self.wire,
+        }
     }
 }
 

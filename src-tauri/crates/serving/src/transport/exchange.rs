@@ -49,6 +49,13 @@ pub(super) struct HopFailure {
 }
 
 impl HopFailure {
+    /// One before the answer's head.
+    pub(super) fn unanswered(failure: Failure, lost_unanswered: bool) -> Self {
+        Self { failure, status: None, headers: HeaderMap::new(), lost_unanswered }
+    }
+}
+
+impl HopFailure {
     async fn blamed(self, connection: &Connection) -> Self {
         Self { failure: connection.blamed(self.failure).await, ..self }
     }
@@ -232,20 +239,17 @@ impl Hop<'_> {
         observer: &mut dyn BodyObserver,
     ) -> Result<Answer, HopFailure> {
         let place = authority(self.url);
-        let fail = |failure: Failure, lost_unanswered| HopFailure {
-            failure,
-            status: None,
-            headers: HeaderMap::new(),
-            lost_unanswered,
-        };
-        let request = self.build(connection).map_err(|failure| fail(failure, false))?;
+        let request = self.build(connection).map_err(|failure| HopFailure::unanswered(failure, false))?;
         let Sender::Http1(sender) = &mut connection.sender else {
-            return Err(fail(Failure::ours(UnknownReason::Internal, "a connection changed what it speaks"), false));
+            return Err(HopFailure::unanswered(
+                Failure::ours(UnknownReason::Internal, "a connection changed what it speaks"),
+                false,
+            ));
         };
         match timeout_at(self.deadline, sender.ready()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(fail(failure::of_exchange(&error, &place, None), true)),
-            Err(_) => return Err(fail(total_timeout(&place), false)),
+            Ok(Err(error)) => return Err(HopFailure::unanswered(failure::of_exchange(&error, &place, None), true)),
+            Err(_) => return Err(HopFailure::unanswered(total_timeout(&place), false)),
         }
 
         connection.marks.reset();
@@ -264,13 +268,13 @@ impl Hop<'_> {
         }
         let response = match head {
             Ok(response) => response,
-            Err(HeadFailure::Limit(failure)) => return Err(fail(failure, false)),
+            Err(HeadFailure::Limit(failure)) => return Err(HopFailure::unanswered(failure, false)),
             Err(HeadFailure::Http(error)) => {
                 let begin = first.map(|_| connection.marks.first_bytes());
                 let failure = failure::of_exchange(&error, &place, begin);
                 let lost = failure.outcome == pilothouse_domain::Outcome::TargetFailed(TargetFailure::ConnectionReset)
                     && begin.is_none();
-                return Err(fail(failure, lost));
+                return Err(HopFailure::unanswered(failure, lost));
             }
         };
 
@@ -287,7 +291,7 @@ impl Hop<'_> {
         {
             let problem = if proxy.authorization.is_some() { "refuses the" } else { "asks for a" };
             let text = format!("the proxy {problem} user and password; set them in {}", proxy.login_is_set);
-            return Err(fail(Failure::ours(UnknownReason::ProxyFailed, text), false));
+            return Err(HopFailure::unanswered(Failure::ours(UnknownReason::ProxyFailed, text), false));
         }
         match body {
             Ok(body) => Ok(Answer { status: head.status, headers: head.headers, body }),

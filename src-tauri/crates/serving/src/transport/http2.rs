@@ -72,17 +72,12 @@ impl Hop<'_> {
         phases: &mut Phases,
     ) -> Result<Answer, HopFailure> {
         let place = authority(self.url);
-        let fail = |failure: Failure, lost_unanswered| HopFailure {
-            failure,
-            status: None,
-            headers: HeaderMap::new(),
-            lost_unanswered,
-        };
-        let broken = |error: &h2::Error| fail(failure::of_http2(error, &place, begin(marks)), is_lost(error));
-        let request = self.build_http2().map_err(|failure| fail(failure, false))?;
+        let broken =
+            |error: &h2::Error| HopFailure::unanswered(failure::of_http2(error, &place, begin(marks)), is_lost(error));
+        let request = self.build_http2().map_err(|failure| HopFailure::unanswered(failure, false))?;
         let mut sender = match timeout_at(self.deadline, sender.ready()).await {
             Ok(ready) => ready.map_err(|error| broken(&error))?,
-            Err(_) => return Err(fail(total_timeout(&place), false)),
+            Err(_) => return Err(HopFailure::unanswered(total_timeout(&place), false)),
         };
 
         let body = self.body.cloned().unwrap_or_default();
@@ -99,7 +94,7 @@ impl Hop<'_> {
         }
         let (head, incoming) = match head {
             Ok(response) => response.into_parts(),
-            Err(HeadFailure::Limit(failure)) => return Err(fail(failure, false)),
+            Err(HeadFailure::Limit(failure)) => return Err(HopFailure::unanswered(failure, false)),
             Err(HeadFailure::Http(error)) => return Err(broken(&error)),
         };
         let mut headers = head.headers;
